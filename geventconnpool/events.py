@@ -9,32 +9,34 @@ __all__ = ["CloseReason", "Event"]
 
 
 class CloseReason(str, enum.Enum):
-    """Why a pool gave a connection up.
+    """Why a pool gave a connection up. Each compares equal to its name as a string.
+
+    ``CloseReason.LOST`` and ``CloseReason.lost`` are the same member.
 
     .. versionadded:: 1.0
     """
 
-    BROKEN = "broken"
+    BROKEN = broken = "broken"
     """The block was left with an error that means so."""
-    INTERRUPTED = "interrupted"
+    INTERRUPTED = interrupted = "interrupted"
     """The block was left by a kill, a timeout or another interruption."""
-    DISCARDED = "discarded"
+    DISCARDED = discarded = "discarded"
     """The user said so, or closed it."""
-    LOST = "lost"
+    LOST = lost = "lost"
     """The peer closed it, or spoke unasked, while nobody used it."""
-    UNCHECKED = "unchecked"
+    UNCHECKED = unchecked = "unchecked"
     """A check or ping failed."""
-    RESET_FAILED = "reset_failed"
-    CONNECT_FAILED = "connect_failed"
-    IDLE = "idle"
+    RESET_FAILED = reset_failed = "reset_failed"
+    CONNECT_FAILED = connect_failed = "connect_failed"
+    IDLE = idle = "idle"
     """Idle for longer than ``idle_timeout``."""
-    EXPIRED = "expired"
+    EXPIRED = expired = "expired"
     """Older than ``max_lifetime``."""
-    DRAINED = "drained"
-    RESIZED = "resized"
-    CLOSED = "closed"
+    DRAINED = drained = "drained"
+    RESIZED = resized = "resized"
+    CLOSED = closed = "closed"
     """The pool was closed."""
-    DETACHED = "detached"
+    DETACHED = detached = "detached"
     """Taken out of the pool by its user; it stays open."""
 
     @property
