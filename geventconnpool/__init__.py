@@ -1,5 +1,6 @@
 """Connection pooling for gevent programs. Names only; the code lives in the modules."""
 
+from geventconnpool.backoff import Backoff
 from geventconnpool.errors import (
     PoolClosed,
     PoolError,
@@ -10,11 +11,17 @@ from geventconnpool.errors import (
     WrongHub,
 )
 from geventconnpool.events import CloseReason, Event
+from geventconnpool.pool import ConnectionPool
+from geventconnpool.retries import RetryBudget, retry
 from geventconnpool.stats import PoolStats
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "Backoff",
+    "ConnectionPool",
+    "retry",
+    "RetryBudget",
     "CloseReason",
     "Event",
     "PoolClosed",

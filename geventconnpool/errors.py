@@ -76,3 +76,15 @@ class WrongHub(PoolError):
 
     .. versionadded:: 1.0
     """
+
+
+def describe(error: BaseException) -> str:
+    """Type and errno of *error*: what may be shown of somebody else's exception.
+
+    Its text may hold a password. The texts of this package's own errors hold none.
+    """
+    if type(error).__module__ == __name__:
+        return f"{type(error).__name__}: {error}"
+    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    name = type(error).__name__
+    return name if number is None else f"{name}, errno {number}"

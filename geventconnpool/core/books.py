@@ -1,0 +1,231 @@
+"""The books of a pool: every slot, where it is, and how many are where.
+
+A slot is in the books from the attempt to connect until its old connection is closed, so
+the limit on their number is a limit on what the peer counts. How many are active is
+derived from the other numbers; that keeps a checkout to a pop and a store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from geventconnpool.core.slot import (
+    ACTIVE,
+    CHECKING,
+    CLOSED,
+    CLOSING,
+    CONNECTING,
+    IDLE,
+    Slot,
+    SlotState,
+)
+
+__all__ = ["Books"]
+
+
+class Books:
+    """Registry of slots, with a shelf of the idle ones in the order in which they came back."""
+
+    def __init__(self, newest_first: bool) -> None:
+        self._newest_first = newest_first
+        self.slots: dict[int, Slot] = {}
+        self.shelf: deque[Slot] = deque()
+        """Idle slots, last used on the right. May hold ghosts: entries gone stale."""
+        self.pick: Callable[[], Slot] = self.shelf.pop if newest_first else self.shelf.popleft
+        """Takes the entry to be handed out next from the shelf."""
+        self._ghosts = 0
+        self._elsewhere = {CONNECTING: 0, CHECKING: 0, CLOSING: 0}
+        self._by_connection: dict[int, Slot] = {}
+        self._serial = 0
+        self.past_uses = 0
+        """Checkouts of slots that are gone."""
+
+    # -- how many are where
+
+    @property
+    def idle(self) -> int:
+        return len(self.shelf) - self._ghosts
+
+    @property
+    def connecting(self) -> int:
+        return self._elsewhere[CONNECTING]
+
+    @property
+    def checking(self) -> int:
+        return self._elsewhere[CHECKING]
+
+    @property
+    def closing(self) -> int:
+        return self._elsewhere[CLOSING]
+
+    @property
+    def active(self) -> int:
+        return self.open - self.idle - self.checking
+
+    @property
+    def open(self) -> int:
+        """How many hold a connection that can serve, now or soon."""
+        return len(self.slots) - self.connecting - self.closing
+
+    @property
+    def live(self) -> int:
+        """How many serve or are about to."""
+        return len(self.slots) - self.closing
+
+    @property
+    def uses(self) -> int:
+        """How many times a connection was taken, ever."""
+        return self.past_uses + sum(slot.uses for slot in self.slots.values())
+
+    # -- a slot's way through the pool
+
+    def add(self, now: float) -> Slot:
+        """A new slot, about to connect."""
+        self._serial += 1
+        slot = Slot(self._serial, now)
+        self.slots[slot.id] = slot
+        self._elsewhere[CONNECTING] += 1
+        return slot
+
+    def move(self, slot: Slot, state: SlotState) -> None:
+        """Put *slot* into *state*, and on or off the shelf."""
+        before = slot.state
+        slot.become(state)
+        if before in self._elsewhere:
+            self._elsewhere[before] -= 1
+        elif before is IDLE:
+            self._haunt(slot)
+        if state in self._elsewhere:
+            self._elsewhere[state] += 1
+        elif state is IDLE:
+            self._shelve(slot)
+        elif state is CLOSED:
+            self._strike(slot)
+        elif slot.ghost:  # about to be used: it must not be on the shelf twice afterwards
+            self.lay_ghosts()
+
+    def pop(self) -> Slot | None:
+        """Take the next idle slot off the shelf and make it active."""
+        while self.shelf:
+            slot = self.pick()
+            if slot.state is IDLE:
+                slot.become(ACTIVE)
+                return slot
+            self.exorcise(slot)
+        return None
+
+    def claim(self, slot: Slot) -> None:
+        """Make idle *slot* active; cheap where it is the one to be handed out next."""
+        end = self.shelf[-1] if self._newest_first else self.shelf[0]
+        if end is slot:
+            self.pop()
+        else:
+            self.move(slot, ACTIVE)
+
+    def exorcise(self, slot: Slot) -> None:
+        """A stale entry of *slot* has come off the shelf."""
+        slot.ghost = False
+        self._ghosts -= 1
+
+    def idle_slots(self) -> Iterator[Slot]:
+        """The idle slots, in the order in which they would be handed out."""
+        shelf = reversed(self.shelf) if self._newest_first else iter(self.shelf)
+        return (slot for slot in shelf if slot.state is IDLE)
+
+    def to_cold_end(self, slot: Slot) -> None:
+        """Make idle *slot* the last to be handed out."""
+        self.lay_ghosts()
+        self.shelf.remove(slot)
+        if self._newest_first:
+            self.shelf.appendleft(slot)
+        else:
+            self.shelf.append(slot)
+
+    # -- connections
+
+    def register(self, slot: Slot, connection: Any) -> bool:
+        """Note what is in *slot*; False if the pool has that very object already."""
+        known = self.find(connection)
+        if known is not None:
+            return False
+        slot.connection = connection
+        self._by_connection[id(connection)] = slot
+        return True
+
+    def find(self, connection: Any) -> Slot | None:
+        """The slot that holds this very object."""
+        slot = self._by_connection.get(id(connection))
+        if slot is None or slot.connection is not connection:
+            return None
+        return slot
+
+    # -- inside
+
+    def _shelve(self, slot: Slot) -> None:
+        if slot.ghost:  # its old entry, in its old place, is true again
+            self.exorcise(slot)
+        else:
+            self.shelf.append(slot)
+
+    def _haunt(self, slot: Slot) -> None:
+        """Leave the entry of *slot* behind: taking it out of the middle would cost more."""
+        slot.ghost = True
+        self._ghosts += 1
+        if self._ghosts > 16 and 2 * self._ghosts > len(self.shelf):
+            self.lay_ghosts()
+
+    def lay_ghosts(self) -> None:
+        """Clear the shelf of stale entries (in place: `pick` is bound to it)."""
+        if not self._ghosts:
+            return
+        kept = [slot for slot in self.shelf if slot.state is IDLE]
+        for slot in self.shelf:
+            slot.ghost = False
+        self.shelf.clear()
+        self.shelf.extend(kept)
+        self._ghosts = 0
+
+    def _strike(self, slot: Slot) -> None:
+        """The place is free. Drop the connection: records may outlive it for a while."""
+        del self.slots[slot.id]
+        if self.find(slot.connection) is slot:
+            del self._by_connection[id(slot.connection)]
+        slot.connection = slot.fileno = slot.descriptor = slot.lease = slot.holder = None
+        self.past_uses += slot.uses
+
+    # -- proof
+
+    def mistakes(self) -> list[str]:
+        """What does not add up. Empty as long as nothing has torn a change in two."""
+        count = {state: 0 for state in SlotState}
+        for slot in self.slots.values():
+            count[slot.state] += 1
+        shelved = [slot for slot in self.shelf if slot.state is IDLE]
+        found = [
+            f"{state.value}: {count[state]} in the records, {number} counted"
+            for state, number in [*self._elsewhere.items(), (CLOSED, 0), (IDLE, self.idle)]
+            if count[state] != number
+        ]
+        if len(set(map(id, shelved))) != count[IDLE] or len(shelved) != count[IDLE]:
+            found.append(f"idle: {count[IDLE]} in the records, {len(shelved)} on the shelf")
+        return found
+
+    def repair(self) -> None:
+        """Write the counts and the shelf anew from the records."""
+        on_shelf = set()
+        kept = []
+        for slot in self.shelf:
+            slot.ghost = False
+            if slot.state is IDLE and slot.id not in on_shelf:
+                on_shelf.add(slot.id)
+                kept.append(slot)
+        lost = [s for s in self.slots.values() if s.state is IDLE and s.id not in on_shelf]
+        self.shelf.clear()
+        self.shelf.extend([*lost, *kept])
+        self._ghosts = 0
+        for state in self._elsewhere:
+            self._elsewhere[state] = sum(s.state is state for s in self.slots.values())
+        for slot in [s for s in self.slots.values() if s.state is CLOSED]:
+            self._strike(slot)

@@ -1,0 +1,130 @@
+"""The record of one connection. Its state is changed by one verb, which refuses illegal moves."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geventconnpool.events import CloseReason
+
+__all__ = ["ACTIVE", "CHECKING", "CLOSED", "CLOSING", "CONNECTING", "IDLE", "Slot", "SlotState"]
+
+
+class SlotState(enum.Enum):
+    """What a slot is doing. All but ``CLOSED`` take a place in the pool."""
+
+    CONNECTING = "connecting"
+    IDLE = "idle"
+    ACTIVE = "active"
+    """In a caller's hands, or on the way into them."""
+    CHECKING = "checking"
+    """Pinged, checked or reset by a greenlet of the pool."""
+    CLOSING = "closing"
+    """Given up, but the peer may still count it."""
+    CLOSED = "closed"
+
+
+# Plain module names: an attribute of an Enum class costs a look-up on every checkout.
+CONNECTING = SlotState.CONNECTING
+IDLE = SlotState.IDLE
+ACTIVE = SlotState.ACTIVE
+CHECKING = SlotState.CHECKING
+CLOSING = SlotState.CLOSING
+CLOSED = SlotState.CLOSED
+
+_LEGAL = {
+    CONNECTING: {IDLE, ACTIVE, CHECKING, CLOSING, CLOSED},
+    IDLE: {ACTIVE, CHECKING, CLOSING},
+    ACTIVE: {IDLE, CHECKING, CLOSING, CLOSED},
+    CHECKING: {IDLE, ACTIVE, CLOSING},
+    CLOSING: {CLOSED},
+    CLOSED: set(),
+}
+
+
+class Slot:
+    """One place in the pool and the connection in it. Found by identity, never by equality."""
+
+    __slots__ = (
+        "connection",
+        "descriptor",
+        "fate",
+        "fileno",
+        "ghost",
+        "holder",
+        "id",
+        "job",
+        "lease",
+        "opened",
+        "overdue",
+        "plain",
+        "proved",
+        "proven",
+        "retire_at",
+        "since",
+        "started",
+        "state",
+        "uses",
+    )
+
+    def __init__(self, id: int, now: float) -> None:
+        self.id = id
+        self.state = CONNECTING
+        self.connection: Any = None
+        self.started = now
+        """When the attempt to connect began."""
+        self.opened = now
+        """When the connection was ready."""
+        self.since = now
+        """When it was taken, while active; when it came back, while idle."""
+        self.proved = now
+        """When the peer was last known to be alive."""
+        self.proven = False
+        """Whether it has proved itself at all (a clean return, a ping, a second open)."""
+        self.fate: CloseReason | None = None
+        """Why it is to be closed when it comes back, if it is."""
+        self.retire_at: float | None = None
+        """When it has reached its ``max_lifetime``."""
+        self.overdue = False
+        """Past that, and serving on until it can be replaced."""
+        self.plain = False
+        """Whether a clean return needs no second thought."""
+        self.ghost = False
+        """Whether the shelf of idle slots holds a stale entry of it."""
+        self.uses = 0
+
+        # What the performing side keeps here.
+        self.job: Any = None
+        self.lease: Any = None
+        self.holder: Any = None
+        self.descriptor: Any = None
+        self.fileno: Any = None
+
+    def become(self, state: SlotState) -> None:
+        """Move to *state*; a move that makes no sense is a bug and raises."""
+        if state not in _LEGAL[self.state]:
+            raise AssertionError(f"connection {self.id}: {self.state.value} -> {state.value}")
+        self.state = state
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection in it that can serve, now or soon."""
+        return self.state in _OPEN
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it serves or is about to."""
+        return self.state in _LIVE
+
+    def refresh_plain(self) -> None:
+        """Work out ``plain`` anew, after anything that it depends on has changed."""
+        can_be_asked = self.descriptor is None or self.fileno is not None
+        self.plain = self.proven and self.fate is None and not self.overdue and can_be_asked
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.id} {self.state.value}>"
+
+
+_OPEN = frozenset({IDLE, ACTIVE, CHECKING})
+_LIVE = _OPEN | {CONNECTING}

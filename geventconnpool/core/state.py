@@ -1,0 +1,477 @@
+"""Who gets which connection. Decides and never performs: what is to be done is left in `orders`.
+
+Every verb takes the time as an argument, leaves the books right, and leaves nobody waiting
+beside an idle connection.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from geventconnpool.core.agenda import Agenda
+from geventconnpool.core.books import Books
+from geventconnpool.core.orders import Order
+from geventconnpool.core.pacing import Pacer
+from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSED, CLOSING, IDLE, Slot
+from geventconnpool.core.waiting import Line, Waiter
+from geventconnpool.events import CloseReason, Event
+from geventconnpool.options import PoolOptions
+
+__all__ = ["PROOF_SECONDS", "Counters", "Features", "Phase", "PoolState"]
+
+PROOF_SECONDS = 1.0
+"""A connection open for this long has proved itself."""
+
+_PEER_FAILED = frozenset({CloseReason.LOST, CloseReason.UNCHECKED, CloseReason.RESET_FAILED})
+"""Reasons that speak against the peer. So does an error in the block, where it means broken."""
+
+
+class Phase(enum.Enum):
+    """Where a pool is in its life."""
+
+    NEW = "not open yet"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Which hooks of the pool do something."""
+
+    ping: bool = False
+    """It can ask the peer: `_keepalive` or `_check_connection` is overridden."""
+    reset: bool = False
+
+
+class Counters:
+    """What happened so far, as far as the books do not know it."""
+
+    def __init__(self) -> None:
+        self.acquires_waited = 0
+        self.acquire_timeouts = 0
+        self.acquire_errors = 0
+        self.wait_seconds = 0.0
+        self.use_seconds = 0.0
+        self.connects = 0
+        self.connect_errors = 0
+        self.connect_seconds = 0.0
+        self.closes = {reason: 0 for reason in CloseReason}
+        self.pings = 0
+        self.ping_errors = 0
+        self.leaks = 0
+        self.repairs = 0
+
+
+class PoolState:
+    """The state of one pool and the rules by which it changes."""
+
+    def __init__(self, options: PoolOptions, features: Features, now: float) -> None:
+        self.options = options
+        self.features = features
+        self.size = options.size
+        self.min_size = options.min_size
+        self.phase = Phase.NEW
+        self.books = Books(newest_first=options.order == "lifo")
+        self.line = Line()
+        self.pacer = Pacer(options.max_connecting)
+        self.agenda = Agenda(now, tick_seconds(options))
+        self.counters = Counters()
+        self.unproven: set[Slot] = set()
+        self.orders: deque[tuple[Order, Any]] = deque()
+        self.journal: deque[Event] | None = deque() if options.listeners else None
+        """Events not told yet; None where nobody listens."""
+        self.name = options.name or ""
+        self.now = now
+        """A coarse clock: the time of the last tick."""
+        self._simple = not (
+            options.listeners
+            or features.reset
+            or options.check_after is not None
+            or options.leak_threshold is not None
+        )
+        """Whether no option asks for a second look at every single checkout."""
+        self.calm = False
+        """Whether an idle connection may be taken, and brought back, without a thought."""
+        self.stirred = False
+        """Whether anything has happened since the last tick."""
+        self.ready_told = False
+        self.ready_wanted = 0
+        """How many wait for the pool to be ready; even an empty one then opens something."""
+        self.extra = 0
+        """Connections to open ahead of closing expired ones."""
+
+    # -- taking
+
+    def refusal(self, now: float) -> str | None:
+        """Why nobody is served at present, in the words of ``acquire_failed``; None if they are."""
+        if self.phase is Phase.OPEN:
+            return "unavailable" if self.is_unavailable(now) else None
+        return "paused" if self.phase is Phase.PAUSED else "closed"
+
+    @property
+    def needed(self) -> int:
+        """How many connections are to be open even if nobody asks for one."""
+        return max(self.min_size, 1) if self.ready_wanted else self.min_size
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether ``min_size`` connections are open, and at least one."""
+        return self.books.open >= max(self.min_size, 1)
+
+    def is_unavailable(self, now: float) -> bool:
+        """Whether nothing is open and the peer is known to be down, or refuses for good."""
+        pacer, patience = self.pacer, self.options.fail_fast_after
+        if pacer.down_since is None or self.books.open:
+            return False
+        return pacer.fatal or (patience is not None and now - pacer.down_since >= patience)
+
+    def take(self, now: float) -> Slot | None:
+        """A slot that can be used at once, made active; None if there is none."""
+        if len(self.line):
+            return None  # nobody overtakes
+        if self.options.check_after is None:
+            slot = self.books.pop()
+        else:
+            fit = (slot for slot in self.books.idle_slots() if not self.needs_check(slot, now))
+            slot = next(fit, None)
+            if slot is not None:
+                self.books.claim(slot)
+        if slot is not None:
+            slot.since = now
+            slot.uses += 1
+            self.stirred = True
+            self.calm = self._simple and not self._is_surplus()
+        return slot
+
+    def needs_check(self, slot: Slot, now: float) -> bool:
+        """Whether *slot* must pass a check before it is handed out."""
+        limit = self.options.check_after
+        return limit is not None and (limit == 0 or now - max(slot.since, slot.proved) > limit)
+
+    def enter(self, waiter: Waiter, now: float, common: bool) -> None:
+        """*waiter* queues up; the pool looks for something to serve it with."""
+        self.line.enter(waiter, common)
+        self.counters.acquires_waited += 1
+        self.calm = False
+        books = self.books
+        if books.shelf or len(books.slots) < self.size:
+            self.settle(now)
+
+    def leave(self, waiter: Waiter, now: float) -> None:
+        """*waiter* was interrupted. What it has in hand goes to the next one."""
+        slot = waiter.slot
+        if waiter.waiting:
+            self.line.leave(waiter)
+        elif slot is not None:
+            waiter.slot = None
+            slot.uses -= 1
+            if slot.state is ACTIVE:
+                self._pass_on(slot, now)
+        self.settle(now)
+
+    # -- bringing back
+
+    def give_back(self, slot: Slot, now: float) -> None:
+        """*slot* comes back in order."""
+        if slot.fate is None:
+            self.prove(slot, now)
+            if self.features.reset:
+                self._vet(slot, Order.RESET, now)
+                return
+        self._pass_on(slot, now)
+
+    def doubt(self, slot: Slot, now: float) -> None:
+        """*slot* comes back after an error that says nothing about it: ask it first."""
+        if slot.fate is not None:
+            self.retire(slot, slot.fate, now)
+        else:
+            self._vet(slot, Order.CHECK, now)
+        self.settle(now)
+
+    def set_aside(self, slot: Slot, now: float) -> None:
+        """*slot* comes back in doubt and cannot be asked: keep it, to be handed out last."""
+        if slot.fate is not None or len(self.line) or self._is_surplus():
+            self.retire(slot, slot.fate or CloseReason.BROKEN, now)
+        else:
+            slot.since = now
+            self.books.move(slot, IDLE)
+            self.books.to_cold_end(slot)
+        self.settle(now)
+
+    def retire(
+        self, slot: Slot, reason: CloseReason, now: float, *, blame: bool = False
+    ) -> None:
+        """Give *slot* up: its connection is closed, then its place is free.
+
+        *blame* says that the peer is at fault. A connection that breaks before it has
+        proved itself then counts as a failed connect.
+        """
+        self._tell_closed(slot, reason)
+        self.books.move(slot, CLOSING)
+        slot.fate = reason
+        self._note_end(slot, now, blame or reason in _PEER_FAILED)
+        self.orders.append((Order.CLOSE, slot))
+
+    def interrupt(self, slot: Slot, reason: CloseReason, now: float) -> None:
+        """Give *slot* up under its user."""
+        self.retire(slot, reason, now)
+        self.orders[-1] = (Order.INTERRUPT, slot)
+
+    def detach(self, slot: Slot, now: float) -> None:
+        """*slot*'s connection leaves the pool for good, open."""
+        self._tell_closed(slot, CloseReason.DETACHED)
+        self._note_end(slot, now, blame=False)
+        self.books.move(slot, CLOSED)
+        self.settle(now)
+
+    # -- opening and closing
+
+    def connected(self, slot: Slot, connection: Any, now: float, retire_at: float | None) -> bool:
+        """*slot*'s connection is ready. False if the pool has that very object already."""
+        if not self.books.register(slot, connection):
+            return False
+        if slot.state is CLOSING:  # abandoned on the way, and told so
+            self.orders.append((Order.CLOSE, slot))
+            return True
+        self.counters.connect_seconds += now - slot.started
+        slot.opened = slot.proved = slot.since = now
+        slot.retire_at = retire_at
+        self.extra = 0
+        self.pacer.succeeded()
+        self.unproven.add(slot)
+        self.tell("connection_ready", slot, seconds=now - slot.started)
+        self.agenda.enter(now, slot)
+        self._pass_on(slot, now)
+        return True
+
+    def connect_failed(
+        self, slot: Slot, error: BaseException, described: str, now: float, fatal: bool
+    ) -> None:
+        """No connection for *slot*: its place is free."""
+        if slot.state is CLOSING:  # abandoned on the way: says nothing about the peer
+            self.closed(slot, now)
+            return
+        self.counters.connect_errors += 1
+        self.counters.connect_seconds += now - slot.started
+        self.tell("connect_failed", slot, error=described, seconds=now - slot.started)
+        self._tell_closed(slot, CloseReason.CONNECT_FAILED)
+        self.books.move(slot, CLOSED)
+        self.extra = 0
+        self.pacer.refused(now, error, fatal)
+        self._note_failure(slot, now)
+        self.settle(now)
+
+    def abandon(self, slot: Slot, reason: CloseReason) -> None:
+        """Give up a connect under way; its place is taken until the attempt has ended."""
+        self._tell_closed(slot, reason)
+        self.books.move(slot, CLOSING)
+        slot.fate = reason
+        self.orders.append((Order.ABANDON, slot))
+
+    def closed(self, slot: Slot, now: float) -> None:
+        """*slot*'s old connection is gone, for the peer too: its place is free."""
+        self.books.move(slot, CLOSED)
+        self.settle(now)
+
+    def vetted(self, slot: Slot, failure: CloseReason | None, now: float, proof: bool) -> None:
+        """The ping, check or reset of *slot* is over; *proof* says that the peer answered."""
+        reason = slot.fate or failure
+        if reason is not None:
+            self.retire(slot, reason, now)
+            self.settle(now)
+            return
+        if proof:
+            self.prove(slot, now)
+        self._pass_on(slot, now, checked=True)
+
+    def prove(self, slot: Slot, now: float) -> None:
+        """*slot* is known to be alive."""
+        slot.proved = now
+        if not slot.proven:
+            slot.proven = True
+            slot.refresh_plain()
+            self.unproven.discard(slot)
+            self.pacer.proved(slot.opened)
+
+    def prove_by_age(self, now: float) -> None:
+        """Connections that have been open for a second have proved themselves."""
+        for slot in [s for s in self.unproven if now - s.opened >= PROOF_SECONDS]:
+            proved = slot.proved
+            self.prove(slot, now)
+            slot.proved = proved  # it was silent all the time: no reason to skip a ping
+
+    # -- the common end of every verb
+
+    def settle(self, now: float) -> None:
+        """See to those who wait, and to the connections that are missing."""
+        self.stirred = True
+        if self.phase is Phase.OPEN:
+            self._serve_line(now)
+            self._fill(now)
+            self._tell_if_ready()
+        self.calm = (
+            self._simple
+            and self.phase is Phase.OPEN
+            and not len(self.line)
+            and not self._is_surplus()
+        )
+
+    def _serve_line(self, now: float) -> None:
+        if self.is_unavailable(now):
+            self.refuse_all("unavailable")
+        books = self.books
+        while len(self.line) and books.idle:
+            slot = next((s for s in books.idle_slots() if not self.needs_check(s, now)), None)
+            if slot is not None:
+                books.claim(slot)
+                self._hand_over(slot, now)
+            elif len(self.line) > books.checking:
+                self._vet(next(books.idle_slots()), Order.CHECK, now)
+            else:
+                return
+
+    def _fill(self, now: float) -> None:
+        books = self.books
+        wanted = max(
+            self.needed - books.live,
+            len(self.line) - books.connecting - books.checking,
+            self.extra - books.connecting,
+        )
+        if wanted <= 0 and not books.connecting:
+            self.pacer.rest()
+        allowed = self.pacer.allowance(now, books.connecting, len(self.unproven))
+        for _ in range(min(wanted, allowed, self.size - len(books.slots))):
+            slot = books.add(now)
+            self.counters.connects += 1
+            self.tell("connection_created", slot)
+            self.orders.append((Order.CONNECT, slot))
+
+    def _tell_if_ready(self) -> None:
+        count = self.books.open
+        if not count and self.min_size:
+            self.ready_told = False
+        elif not self.ready_told and count >= self.min_size:
+            self.ready_told = True
+            self.tell("pool_ready")
+
+    def next_alarm(self, now: float) -> float:
+        """When something is to be decided again even if nothing happens; inf if never."""
+        alarms = [math.inf]
+        pacer, patience = self.pacer, self.options.fail_fast_after
+        if self.phase is Phase.OPEN:
+            if pacer.resume_at > now:
+                alarms.append(pacer.resume_at)
+            if patience is not None and pacer.down_since is not None and len(self.line):
+                alarms.append(pacer.down_since + patience)
+            if pacer.failures and self.unproven:
+                alarms.append(min(slot.opened for slot in self.unproven) + PROOF_SECONDS)
+        return min(alarms)
+
+    # -- inside
+
+    def refuse_all(self, refusal: str) -> None:
+        """Send everybody who waits away."""
+        self.orders.extend((Order.WAKE, waiter) for waiter in self.line.refuse_all(refusal))
+
+    def expire(self, now: float) -> None:
+        """Send away those who have waited too long."""
+        self.orders.extend((Order.WAKE, waiter) for waiter in self.line.expire(now))
+        self.settle(now)
+
+    def _pass_on(self, slot: Slot, now: float, checked: bool = False) -> None:
+        """Give *slot* to the longest waiter, else make it idle, else retire it."""
+        if slot.fate is not None:
+            self.retire(slot, slot.fate, now)
+        elif self.phase is Phase.CLOSED:
+            self.retire(slot, CloseReason.CLOSED, now)
+        elif self._is_surplus():
+            self.retire(slot, CloseReason.RESIZED, now)
+        elif slot.overdue and self.may_expire(slot):
+            self.retire(slot, CloseReason.EXPIRED, now)
+        elif len(self.line) and (checked or not self.needs_check(slot, now)):
+            if slot.state is not ACTIVE:
+                self.books.move(slot, ACTIVE)
+            self._hand_over(slot, now)
+            # The pool is as full as before: for those who still wait nothing has changed.
+            self.calm = self._simple and not len(self.line)
+            return
+        elif slot.state is not IDLE:
+            if slot.state is ACTIVE:
+                slot.since = now
+            self.books.move(slot, IDLE)
+        self.settle(now)
+
+    def may_expire(self, slot: Slot) -> bool:
+        """Whether *slot*, past its lifetime, may be closed now: nobody must miss it.
+
+        The replacement comes first where there is room for it; else one place at a time is
+        renewed. While connects fail, an old connection is better than none.
+        """
+        books = self.books
+        if self.phase is not Phase.OPEN or self.pacer.failures:
+            return False
+        busy = books.active - (slot.state is ACTIVE) + len(self.line)
+        if books.open > max(self.needed, busy):
+            return True
+        if len(books.slots) < self.size:
+            self.extra = 1
+            return False
+        return not books.connecting and not books.closing
+
+    def _hand_over(self, slot: Slot, now: float) -> None:
+        waiter = self.line.pop()
+        assert waiter is not None
+        slot.since = now
+        slot.uses += 1
+        waiter.serve(slot)
+        self.orders.append((Order.WAKE, waiter))
+
+    def _vet(self, slot: Slot, how: Order, now: float) -> None:
+        if slot.state is ACTIVE:
+            slot.since = now
+        self.books.move(slot, CHECKING)
+        self.orders.append((how, slot))
+
+    def start_ping(self, slot: Slot, now: float) -> None:
+        """Ping idle *slot*."""
+        self._vet(slot, Order.PING, now)
+
+    def _is_surplus(self) -> bool:
+        return self.books.live > self.size
+
+    def _note_end(self, slot: Slot, now: float, blame: bool) -> None:
+        """Draw the conclusions from the end of a connection."""
+        self.unproven.discard(slot)
+        if blame and not slot.proven:
+            self._note_failure(slot, now)
+
+    def _note_failure(self, slot: Slot, now: float) -> None:
+        if self.pacer.failed(now, slot.started):
+            self.orders.append((Order.PAUSE, self.pacer.failures))
+
+    def _tell_closed(self, slot: Slot, reason: CloseReason) -> None:
+        self.counters.closes[reason] += 1
+        self.tell("connection_closed", slot, reason=reason)
+
+    def tell(self, kind: str, slot: Slot | None = None, **fields: Any) -> None:
+        """Note an event, if anybody listens."""
+        if self.journal is not None:
+            number = None if slot is None else slot.id
+            self.journal.append(Event(kind, self.name, number, **fields))
+
+
+def tick_seconds(options: PoolOptions) -> float:
+    """The period of the tick: a second, or less where an interval is short."""
+    intervals = (
+        options.keepalive,
+        options.idle_timeout,
+        options.max_lifetime,
+        options.leak_threshold,
+    )
+    shortest = min((i for i in intervals if i is not None), default=math.inf)
+    return min(1.0, max(0.01, shortest / 10))

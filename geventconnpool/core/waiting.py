@@ -1,0 +1,137 @@
+"""Who waits for a connection: one line, served strictly in the order of arrival."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Any
+
+from geventconnpool.core.slot import Slot
+
+__all__ = ["Line", "Waiter"]
+
+
+class Waiter:
+    """Somebody who waits. Ends with a slot in hand, or with the reason why there is none."""
+
+    __slots__ = ("callback", "deadline", "greenlet", "refusal", "slot", "waiting")
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.waiting = True
+        self.slot: Slot | None = None
+        self.refusal: str | None = None
+        """Why there is no connection, in the words of the ``acquire_failed`` event."""
+
+        # What the performing side keeps here.
+        self.greenlet: Any = None
+        self.callback: Any = None
+
+    def serve(self, slot: Slot) -> None:
+        self.waiting = False
+        self.slot = slot
+
+    def refuse(self, refusal: str) -> None:
+        self.waiting = False
+        self.refusal = refusal
+
+
+class Line:
+    """First come, first served. Whoever leaves early stays in the deque as a dead entry.
+
+    Waiters with the pool's own timeout have ascending deadlines, so a deque orders them;
+    only those who brought a timeout of their own go through a heap.
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[Waiter] = deque()
+        self._waiting = 0
+        self._common: deque[Waiter] = deque()
+        self._special: list[tuple[float, int, Waiter]] = []
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def enter(self, waiter: Waiter, common: bool) -> None:
+        """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
+        self._order.append(waiter)
+        self._waiting += 1
+        if waiter.deadline is None:
+            return
+        if common:
+            self._common.append(waiter)
+        else:
+            self._serial += 1
+            heapq.heappush(self._special, (waiter.deadline, self._serial, waiter))
+
+    def pop(self) -> Waiter | None:
+        """Take out who has waited longest."""
+        order = self._order
+        while order:
+            waiter = order.popleft()
+            if waiter.waiting:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._sweep()
+                return waiter
+        return None
+
+    def leave(self, waiter: Waiter) -> None:
+        """*waiter* goes away unserved, of its own will."""
+        waiter.waiting = False
+        self._gone(1)
+
+    def refuse_all(self, refusal: str) -> list[Waiter]:
+        """Send everybody away; returns them in order."""
+        refused = [waiter for waiter in self._order if waiter.waiting]
+        for waiter in refused:
+            waiter.refuse(refusal)
+        self._gone(len(refused))
+        return refused
+
+    def expire(self, now: float) -> list[Waiter]:
+        """Send away those whose time is over; returns them in order of their deadlines."""
+        late = []
+        while (waiter := self._next()) is not None and _deadline(waiter) <= now:
+            waiter.refuse("timeout")
+            late.append(waiter)
+        self._gone(len(late))
+        return late
+
+    def next_deadline(self) -> float | None:
+        """When the next waiter's time is over, if anybody's ever is."""
+        waiter = self._next()
+        return None if waiter is None else waiter.deadline
+
+    def _next(self) -> Waiter | None:
+        """Who of those still waiting has the earliest deadline."""
+        common, special = self._common, self._special
+        while common and not common[0].waiting:
+            common.popleft()
+        while special and not special[0][2].waiting:
+            heapq.heappop(special)
+        if not special:
+            return common[0] if common else None
+        if common and _deadline(common[0]) <= special[0][0]:
+            return common[0]
+        return special[0][2]
+
+    def _gone(self, count: int) -> None:
+        self._waiting -= count
+        if len(self._order) > 2 * self._waiting + 16 or not self._waiting:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Drop the dead entries; costs no more than making them did."""
+        self._order = deque(waiter for waiter in self._order if waiter.waiting)
+        if len(self._common) > 2 * self._waiting + 16:
+            self._common = deque(waiter for waiter in self._common if waiter.waiting)
+        if len(self._special) > 2 * self._waiting + 16:
+            self._special = [entry for entry in self._special if entry[2].waiting]
+            heapq.heapify(self._special)
+
+
+def _deadline(waiter: Waiter) -> float:
+    assert waiter.deadline is not None
+    return waiter.deadline

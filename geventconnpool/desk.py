@@ -1,0 +1,260 @@
+"""The desk: where callers take connections, wait for them and bring them back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gevent import getcurrent
+
+from geventconnpool import clock
+from geventconnpool.core.slot import ACTIVE, Slot
+from geventconnpool.core.state import Phase
+from geventconnpool.core.waiting import Waiter
+from geventconnpool.errors import PoolError, describe
+from geventconnpool.events import CloseReason
+from geventconnpool.maintenance.supervision import Trail, trail_from_here
+from geventconnpool.maintenance.watching import is_tls
+from geventconnpool.options import NOT_GIVEN, NotGiven, check_timeout
+from geventconnpool.reports import refusal_error
+
+if TYPE_CHECKING:
+    from geventconnpool.engine import Engine
+    from geventconnpool.lease import Lease
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """The careful path of every checkout and return; the calm one is in `pool` and `lease`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # -- taking
+
+    def acquire(self, timeout: float | None | NotGiven, entered: bool) -> Slot:
+        """Take a connection; *entered* says that it goes out without a lease to enter."""
+        engine = self._engine
+        common = timeout is NOT_GIVEN
+        limit = engine.options.timeout if timeout is NOT_GIVEN else check_timeout(timeout)
+        engine.here()
+        began = clock.now()
+        if engine.state.journal is not None:
+            engine.state.tell("acquire_started")
+            engine.settle()
+        slot = self._take(limit, began, common)
+        slot.lease.entered = entered
+        if engine.options.leak_threshold is not None:
+            slot.holder = trail_from_here(3)
+        if engine.state.journal is not None:
+            self._tell_acquired(slot, clock.now() - began)
+        return slot
+
+    def _take(self, limit: float | None, began: float, common: bool) -> Slot:
+        """A slot at once, or after a wait, or an error."""
+        engine, state = self._engine, self._engine.state
+        refusal = state.refusal(began)
+        if refusal is not None:
+            raise self._failed(refusal, began)
+        slot = state.take(began)
+        if slot is not None:
+            return slot
+        most = engine.options.max_waiting
+        if most is not None and len(state.line) >= most:
+            raise self._failed("too_many_waiters", began)
+        if limit is not None and limit <= 0:
+            raise self._failed("timeout", began)
+        if getcurrent() is engine.hub or engine.herald.is_speaking_here():
+            state.counters.acquire_errors += 1
+            state.tell("acquire_failed", seconds=0.0, reason="interrupted")
+            engine.settle()
+            raise engine.misuse("no connection is free, and the loop or a listener cannot wait")
+        return self._wait(limit, began, common)
+
+    def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
+        """Stand in line until served, refused, or interrupted."""
+        engine, state = self._engine, self._engine.state
+        waiter = Waiter(None if limit is None else began + limit)
+        waiter.greenlet = getcurrent()
+        state.enter(waiter, began, common)
+        engine.arm_deadline(waiter.deadline)
+        switch = engine.hub.switch
+        try:
+            if state.orders or state.pacer.failures or not engine.herald.is_silent:
+                engine.settle()
+            while waiter.waiting:  # a stale wake-up of somebody else's may come between
+                switch()
+        except BaseException:
+            self._interrupted(waiter, began)
+            raise
+        now = clock.now()
+        engine.state.counters.wait_seconds += now - began
+        slot = waiter.slot
+        if slot is None:
+            raise self._failed(waiter.refusal or "interrupted", began)
+        return slot
+
+    def _interrupted(self, waiter: Waiter, began: float) -> None:
+        """Whoever is interrupted with a connection in hand passes it on."""
+        engine, now = self._engine, clock.now()
+        state = engine.state
+        if waiter.callback is not None:
+            waiter.callback.stop()
+        if waiter.slot is not None and waiter.slot.lease is not None:
+            waiter.slot.lease.entered = False
+        state.counters.acquire_errors += 1
+        state.counters.wait_seconds += now - began
+        state.tell("acquire_failed", seconds=now - began, reason="interrupted")
+        state.leave(waiter, now)
+        engine.settle()
+
+    def _failed(self, refusal: str, began: float) -> PoolError:
+        """Count and tell a failed acquire; returns the error to raise."""
+        engine, state, now = self._engine, self._engine.state, clock.now()
+        if refusal == "timeout":
+            state.counters.acquire_timeouts += 1
+        else:
+            state.counters.acquire_errors += 1
+        error = refusal_error(state, refusal, now - began, now)
+        state.tell("acquire_failed", seconds=now - began, reason=refusal)
+        engine.settle()
+        return error
+
+    def _tell_acquired(self, slot: Slot, waited: float) -> None:
+        engine = self._engine
+        engine.state.tell("connection_acquired", slot, seconds=waited)
+        try:
+            engine.settle()
+        except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
+            slot.lease.entered = False
+            if slot.state is ACTIVE:
+                self._hand_in(slot, None)
+            raise
+
+    # -- bringing back
+
+    def leave(self, lease: Lease[Any], error: BaseException | None) -> None:
+        """The block of *lease* is left."""
+        self._engine.here()
+        slot = lease.slot
+        if not lease.entered or slot is None or slot.state is not ACTIVE:
+            return  # brought back by hand, detached, or taken away: nothing is left to do
+        lease.entered = False
+        self._hand_in(slot, error)
+
+    def release(self, connection: Any, discard: bool) -> None:
+        """*connection* is brought back by hand."""
+        slot = self._find(connection, "release")
+        if slot is None:
+            return
+        if discard:
+            self._doom(slot)
+        self._engine.renew_lease(slot)
+        self._hand_in(slot, None)
+
+    def discard(self, connection: Any) -> None:
+        """*connection* is to be closed when it comes back."""
+        slot = self._find(connection, "discard", forget=False)
+        if slot is not None:
+            self._doom(slot)
+
+    def detach(self, connection: Any) -> None:
+        """*connection* leaves the pool for good."""
+        engine = self._engine
+        slot = self._find(connection, "detach")
+        if slot is None:
+            return
+        engine.renew_lease(slot)
+        engine.watcher.unwatch(slot)
+        self._tell_released(slot, clock.now())
+        engine.state.detach(slot, clock.now())
+        engine.settle()
+
+    def _find(self, connection: Any, verb: str, forget: bool = True) -> Slot | None:
+        """The slot of a connection that is out; None if it was taken from its user before."""
+        engine = self._engine
+        engine.here()
+        slot = engine.state.books.find(connection)
+        if slot is not None and slot.state is ACTIVE:
+            return slot
+        if engine.revoked.get(id(connection)) is connection:
+            if forget:
+                del engine.revoked[id(connection)]
+            return None
+        where = "belongs to another pool, or is closed" if slot is None else "is not out"
+        raise engine.misuse(f"cannot {verb} a connection that {where}")
+
+    def _hand_in(self, slot: Slot, error: BaseException | None) -> None:
+        """*slot* comes back; what happens to it depends on how the block was left."""
+        engine, state, now = self._engine, self._engine.state, clock.now()
+        verdict = self._verdict(slot, error)
+        self._tell_released(slot, now)
+        if verdict is None:
+            state.give_back(slot, now)
+        elif verdict is DOUBT:
+            self._doubt(slot, now)
+        else:
+            state.retire(slot, verdict, now, blame=verdict is CloseReason.BROKEN)
+            state.settle(now)
+        if not engine.is_quiet:
+            engine.settle()
+
+    def _tell_released(self, slot: Slot, now: float) -> None:
+        state, held = self._engine.state, now - slot.since
+        state.counters.use_seconds += held
+        if state.journal is not None:
+            state.tell("connection_released", slot, seconds=held)
+        trail, slot.holder = slot.holder, None
+        if isinstance(trail, Trail) and trail.reported:
+            state.tell("leak_returned", slot, seconds=held)
+            message = "connection %d, reported as a leak, came back after %.1f s"
+            self._engine.say(logging.INFO, message, slot.id, held)
+
+    def _verdict(self, slot: Slot, error: BaseException | None) -> CloseReason | None | object:
+        """What leaving with *error* says of the connection: a reason to close it, None, DOUBT."""
+        if slot.fate is not None:
+            return slot.fate
+        if error is None:
+            return self._engine.watcher.fault(slot)
+        if isinstance(error, self._engine.options.exc_classes):
+            return CloseReason.BROKEN
+        if not isinstance(error, Exception):
+            return CloseReason.INTERRUPTED
+        if self._engine.options.is_broken is None:
+            return DOUBT
+        return CloseReason.BROKEN if self._is_broken(slot, error) else None
+
+    def _is_broken(self, slot: Slot, error: Exception) -> bool:
+        """What the user's predicate says; one that fails vouches for nothing."""
+        engine = self._engine
+        assert engine.options.is_broken is not None
+        try:
+            return bool(engine.options.is_broken(slot.connection, error))
+        except Exception as failure:
+            engine.say(logging.ERROR, "is_broken failed (%s)", describe(failure))
+            return True
+
+    def _doubt(self, slot: Slot, now: float) -> None:
+        """An error that says nothing of the connection: keep it only if it can be trusted."""
+        engine, state = self._engine, self._engine.state
+        if state.features.ping:
+            state.doubt(slot, now)
+            return
+        descriptor, watcher = slot.descriptor, engine.watcher
+        blind = engine.options.watch_idle == "closed" or is_tls(slot.connection)
+        seen = descriptor is not None and (watcher.fault(slot) or watcher.has_unread(slot))
+        if blind or seen or state.phase is Phase.CLOSED:
+            state.retire(slot, CloseReason.BROKEN, now)
+            state.settle(now)
+        else:
+            state.set_aside(slot, now)
+
+    def _doom(self, slot: Slot) -> None:
+        if slot.fate is None:
+            slot.fate = CloseReason.DISCARDED
+            slot.refresh_plain()
+
+
+DOUBT = object()
+"""The verdict on a connection that nobody can vouch for yet."""

@@ -1,0 +1,374 @@
+"""Performs what `core` decides: runs hooks in greenlets, arms timers, tells listeners.
+
+It stands behind `ConnectionPool` as an object of its own, so that no attribute of a
+subclass can collide with it, and knows the pool only weakly, so that a pool which nobody
+refers to any more is collected.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import Greenlet, GreenletExit, get_hub
+from gevent.event import Event as Signal
+
+from geventconnpool import clock, forks
+from geventconnpool.core import commands
+from geventconnpool.core.orders import Order
+from geventconnpool.core.slot import Slot
+from geventconnpool.core.state import Features, Phase, PoolState, tick_seconds
+from geventconnpool.core.upkeep import Upkeep
+from geventconnpool.core.waiting import Waiter
+from geventconnpool.desk import Desk
+from geventconnpool.errors import PoolError, WrongHub
+from geventconnpool.events import CloseReason
+from geventconnpool.herald import Herald
+from geventconnpool.lease import Lease, get_ident
+from geventconnpool.maintenance import filling, inheritance, keepalive, retirement, supervision
+from geventconnpool.maintenance.jobs import Job
+from geventconnpool.maintenance.watching import Watcher, shut_hard
+from geventconnpool.control import Control
+from geventconnpool.options import PoolOptions
+from geventconnpool.reports import snapshot
+from geventconnpool.timers import Alarm
+
+if TYPE_CHECKING:
+    from geventconnpool.pool import ConnectionPool
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """The performing side of one pool."""
+
+    def __init__(
+        self, pool: ConnectionPool[Any], options: PoolOptions, features: Features, ping_hook: str
+    ) -> None:
+        self.options = options
+        self.features = features
+        self.ping_hook = ping_hook
+        self._pool: Callable[[], ConnectionPool[Any] | None] = weakref.ref(pool)
+        self._bodies: dict[Order, Callable[..., None]] = {
+            Order.CONNECT: filling.connect,
+            Order.PING: keepalive.vet,
+            Order.CHECK: keepalive.vet,
+            Order.RESET: keepalive.vet,
+            Order.CLOSE: retirement.close,
+        }
+        self.revoked: dict[int, Any] = {}
+        """Connections taken from their users, who may still bring them back."""
+        self.is_inherited = False
+        self.control = Control(self)
+        self._changed: Signal | None = None
+        """Set at the next change, where somebody outside the line waits for one."""
+        self._build(PoolState(options, features, clock.now()))
+        forks.register(self)
+
+    def _build(self, state: PoolState) -> None:
+        """Everything that a child process must have anew."""
+        self.state = state
+        self.upkeep = Upkeep(state)
+        self.hub = get_hub()
+        self.thread = get_ident()
+        weak = weakref.WeakMethod
+        self.watcher = Watcher(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
+        self.desk = Desk(self)
+        self._tick = Alarm(self.hub.loop, _weakly(weak(self._on_tick)))
+        self._deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
+        self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
+        self.herald = Herald(state.name, state.journal, self.options.listeners)
+        self._settling = False
+
+    # -- life
+
+    def begin_soon(self) -> None:
+        """Open at the first turn of the loop."""
+        self.hub.loop.run_callback(_weakly(weakref.WeakMethod(self._begin_from_loop)))
+
+    def _begin_from_loop(self) -> None:
+        if self.state.phase is Phase.NEW:
+            self.here()
+
+    def begin(self) -> None:
+        """Open now."""
+        self._tick.repeat(tick_seconds(self.options))
+        commands.open_(self.state, clock.now())
+        self.settle()
+
+    def open_here(self) -> None:
+        """Open, in the thread of the caller."""
+        if self.state.phase is Phase.NEW:
+            self._build(self.state)
+        self.here(begin=False)
+        if self.state.phase is Phase.NEW:
+            self.begin()
+
+    def here(self, begin: bool = True) -> None:
+        """Called first by whatever changes the pool: is this the right place for it?
+
+        :raises WrongHub: this is another native thread than the pool's.
+        """
+        if not forks.SAME_PROCESS[0]:
+            forks.notice()
+        if self.is_inherited:
+            self._revive()
+        if get_ident() != self.thread:
+            raise WrongHub(
+                f"pool {self.state.name!r} lives in another native thread: "
+                "make one pool for each thread",
+                snapshot(self.state),
+            )
+        if begin and self.state.phase is Phase.NEW and self.options.start:
+            self.begin()
+
+    def misuse(self, message: str) -> PoolError:
+        """The error for *message*."""
+        return PoolError(f"pool {self.state.name!r}: {message}", snapshot(self.state))
+
+    def hook(self, name: str) -> Callable[..., Any]:
+        """The pool's hook *name*."""
+        pool = self._pool()
+        if pool is None:
+            raise ReferenceError(f"pool {self.state.name!r} is gone")
+        return getattr(pool, name)  # type: ignore[no-any-return]
+
+    def say(self, level: int, message: str, *args: object) -> None:
+        """Log, at the next moment at which the pool is consistent."""
+        self.herald.say(level, message, *args)
+
+    # -- performing
+
+    def settle(self) -> None:
+        """Perform what was decided, then tell what has happened."""
+        if self._settling:
+            return  # the one further out goes on until nothing is left
+        self._settling = True
+        try:
+            state = self.state
+            while state.orders:
+                self._perform(*state.orders.popleft())
+            self._arm_alarm()
+        finally:
+            self._settling = False
+        if self._changed is not None:
+            changed, self._changed = self._changed, None
+            changed.set()
+        if not self.herald.is_silent:
+            self.herald.speak()
+
+    def _perform(self, what: Order, subject: Any) -> None:
+        if what is Order.WAKE:
+            self._wake(subject)
+        elif what is Order.PAUSE:
+            now = clock.now()
+            self.state.pacer.pause_until(now + filling.draw_pause(self, subject))
+        elif what is Order.ABANDON:
+            if subject.job is not None:
+                subject.job.greenlet.kill(block=False)
+        elif what is Order.INTERRUPT:
+            self.revoke(subject)
+            shut_hard(subject.descriptor)
+            self._start(subject, Order.CLOSE)
+        else:
+            self._start(subject, what)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is left to perform or to tell."""
+        return not self.state.orders and self.herald.is_silent
+
+    def _wake(self, waiter: Waiter) -> None:
+        if waiter.slot is not None:
+            waiter.slot.lease.entered = True  # on its way: not a lease that nobody enters
+        waiter.callback = self.hub.loop.run_callback(waiter.greenlet.switch)
+
+    def _start(self, slot: Slot, how: Order) -> None:
+        """Put a greenlet of the pool to work on *slot*."""
+        job = slot.job = Job(how, clock.now())
+        if how is Order.CLOSE:
+            self.renew_lease(slot)
+            self.watcher.unwatch(slot)
+            job.timer = self.hub.loop.timer(retirement.close_limit(self, slot))
+            job.timer.start(retirement.overrun, self, slot, job)
+        job.greenlet = Greenlet(self._bodies[how], self, slot, job)
+        job.greenlet.link(functools.partial(self._job_ended, slot, job))
+        job.greenlet.start()
+
+    def _job_ended(self, slot: Slot, job: Job, greenlet: Greenlet) -> None:
+        """A greenlet of the pool has ended; if it was killed before it began, mend that."""
+        if slot.job is not job:
+            return
+        if job.how is Order.CONNECT:
+            filling.connect_failed(self, slot, job, GreenletExit())
+        elif job.how is Order.CLOSE:
+            job.finish(slot)
+            self._start(slot, Order.CLOSE)
+        else:
+            keepalive.vetted(self, slot, job, GreenletExit())
+
+    def new_lease(self, slot: Slot) -> Lease[Any]:
+        """A lease that nobody has in hand yet."""
+        return Lease(self, slot)
+
+    def renew_lease(self, slot: Slot) -> None:
+        """The lease of *slot* may still be in somebody's hands: it counts no more."""
+        if slot.lease is not None and slot.lease.entered:
+            slot.lease.slot = None
+            slot.lease = self.new_lease(slot)
+
+    def has_fault(self, connection: Any) -> bool:
+        """Whether *connection* of this pool can be seen to be closed."""
+        slot = self.state.books.find(connection)
+        return slot is not None and self.watcher.fault(slot) is not None
+
+    def revoke(self, slot: Slot) -> None:
+        """*slot*'s connection is taken from its user, who may bring it back for all that."""
+        self.revoked[id(slot.connection)] = slot.connection
+
+    def drop_lost(self) -> None:
+        """Replace the idle connections that the kernel says are no good any more."""
+        now = clock.now()
+        lost = self.watcher.collect()
+        for slot in lost:
+            self.state.retire(slot, self.watcher.fault(slot) or CloseReason.LOST, now)
+        if lost:
+            self.state.settle(now)
+            self.settle()
+
+    # -- the loop calls
+
+    def _on_tick(self) -> None:
+        if not forks.SAME_PROCESS[0] or self.is_inherited:
+            self.here()
+            return
+        now = clock.now()
+        supervision.supervise(self, now)
+        if self.state.phase is not Phase.CLOSED:
+            self.upkeep.tick(now)
+        self.state.now = now
+        if not len(self.state.line):
+            self._deadline.stop()
+        self.settle()
+        # The first checkout after a tick takes the careful path and reads the clock: a lone
+        # use is timed exactly, a crowd of uses on average.
+        self.state.calm = False
+        self.state.stirred = False
+
+    def _on_deadline(self) -> None:
+        self.state.expire(clock.now())
+        self.arm_deadline(self.state.line.next_deadline())
+        self.settle()
+
+    def _on_alarm(self) -> None:
+        now = clock.now()
+        self.state.prove_by_age(now)
+        self.state.settle(now)
+        self.settle()
+
+    def _on_descriptors(self) -> None:
+        if not forks.SAME_PROCESS[0]:
+            forks.notice()
+            return
+        self.drop_lost()
+
+    def arm_deadline(self, deadline: float | None) -> None:
+        """See to it that the waiter with this deadline is sent away in time."""
+        if deadline is not None and deadline < self._deadline.at:
+            self._deadline.set(deadline, ref=True)
+
+    def _arm_alarm(self) -> None:
+        state = self.state
+        at = state.next_alarm(clock.now())
+        # Without a reference the loop would end, and with it the wait of those who wait.
+        ref = bool(len(state.line) or state.ready_wanted)
+        self._alarm.set(at, ref=ref)
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Nothing more will become due."""
+        for alarm in (self._tick, self._alarm, self._deadline):
+            alarm.stop()
+        self.watcher.close()
+        self.state.tell("pool_closed")
+        self.settle()
+
+    def orphaned(self, pool: ConnectionPool[Any]) -> None:
+        """*pool* is being collected: close it at the next turn of the loop.
+
+        Called by a finaliser, maybe in another thread, maybe in the middle of anything:
+        it only leaves a message. The hooks need *pool*, which therefore lives on until
+        the last connection is closed.
+        """
+        is_running = self.state.phase in (Phase.OPEN, Phase.PAUSED)
+        if is_running and not sys.is_finalizing() and self.hub.loop is not None:
+            self.hub.loop.run_callback_threadsafe(self._close_for, pool)
+
+    def _close_for(self, pool: ConnectionPool[Any]) -> None:
+        if not forks.SAME_PROCESS[0] or self.is_inherited:
+            return
+        self._pool = lambda: pool
+        self.control.close(0.0)
+
+    # -- waiting for anything but a connection
+
+    def can_wait(self) -> bool:
+        """Whether the current greenlet may be parked: not the loop, a hook or a listener."""
+        current = gevent.getcurrent()
+        if current is self.hub or self.herald.is_speaking_here():
+            return False
+        slots = list(self.state.books.slots.values())
+        return all(s.job is None or s.job.greenlet is not current for s in slots)
+
+    def wait_for(self, is_true: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until *is_true*; False if that took too long."""
+        deadline = None if timeout is None else clock.now() + timeout
+        while not is_true():
+            left = None if deadline is None else deadline - clock.now()
+            if left is not None and left <= 0:
+                return False
+            if self._changed is None:
+                self._changed = Signal()
+            self._changed.wait(left)
+        return True
+
+    # -- forks
+
+    def inherited(self) -> None:
+        """This process is a child: never touch what the parent talks through."""
+        self.is_inherited = True
+        self.state.calm = False
+        for alarm in (self._tick, self._alarm, self._deadline):
+            alarm.stop()
+        inheritance.bury(self)
+
+    def _revive(self) -> None:
+        """Begin anew, with connections of this process' own."""
+        gevent.reinit()
+        self.is_inherited = False
+        old = self.state
+        state = PoolState(self.options, self.features, clock.now())
+        state.size, state.min_size, state.line = old.size, old.min_size, old.line
+        state.phase = old.phase
+        self._build(state)
+        if state.phase is Phase.PAUSED:
+            self._tick.repeat(tick_seconds(self.options))
+        elif state.phase is Phase.OPEN:
+            self.begin()
+        self.arm_deadline(state.line.next_deadline())
+
+
+def _weakly(method: weakref.WeakMethod[Callable[[], None]]) -> Callable[[], None]:
+    """A callback for the loop, which must not keep a pool alive."""
+
+    def call() -> None:
+        target = method()
+        if target is not None:
+            target()
+
+    return call

@@ -1,0 +1,97 @@
+"""Opening connections, each in a greenlet of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from geventconnpool import backoff, clock, forks
+from geventconnpool.core.slot import CONNECTING, Slot
+from geventconnpool.errors import PoolError, describe
+from geventconnpool.maintenance.hooks import bounded, clear_frames
+from geventconnpool.maintenance.jobs import Job
+from geventconnpool.maintenance.keeper import Keeper
+
+__all__ = ["connect", "connect_failed", "draw_pause"]
+
+LIFETIME_SPREAD = 0.1
+"""Share of ``max_lifetime`` by which lives differ, so that a crowd does not end at once."""
+
+
+def connect(keeper: Keeper, slot: Slot, job: Job) -> None:
+    """Open a connection for *slot*."""
+    try:
+        hook = keeper.options.connect or keeper.hook("_new_connection")
+        connection = bounded(keeper, hook, (), "connect_timeout", "_new_connection")
+        if connection is None:
+            raise PoolError(f"pool {keeper.state.name!r}: _new_connection returned None")
+    except BaseException as error:
+        connect_failed(keeper, slot, job, error)
+    else:
+        _connected(keeper, slot, job, connection)
+
+
+def _connected(keeper: Keeper, slot: Slot, job: Job, connection: Any) -> None:
+    if not job.finish(slot):
+        forks.keep(connection)  # begun in the parent: not ours to use, nor to close
+        return
+    state = keeper.state
+    descriptor = keeper.watcher.describe(connection, _fileno(keeper, connection))
+    now, down_since = clock.now(), state.pacer.down_since
+    if not state.connected(slot, connection, now, _retire_at(keeper, now)):
+        message = f"pool {state.name!r}: _new_connection returned a connection in use"
+        _failed(keeper, slot, PoolError(message))
+        return
+    if slot.is_open:
+        slot.lease = keeper.new_lease(slot)
+    if descriptor is not None:
+        keeper.watcher.watch(slot, descriptor, keeper.hub.loop)
+    keeper.upkeep.rotate(now)
+    if down_since is not None:
+        keeper.say(logging.INFO, "connects succeed again, after %.1f s", now - down_since)
+    keeper.settle()
+
+
+def connect_failed(keeper: Keeper, slot: Slot, job: Job, error: BaseException) -> None:
+    """The attempt of *slot* came to nothing."""
+    if job.finish(slot):
+        _failed(keeper, slot, error)
+
+
+def _failed(keeper: Keeper, slot: Slot, error: BaseException) -> None:
+    state = keeper.state
+    # A traceback keeps frames alive, and with them half-made sockets and secrets.
+    clear_frames(error)
+    is_news = state.pacer.error is None and slot.state is CONNECTING
+    fatal = isinstance(error, keeper.options.fatal_exc_classes)
+    state.connect_failed(slot, error, describe(error), clock.now(), fatal)
+    if is_news:
+        keeper.say(logging.WARNING, "cannot connect (%s), will go on trying", describe(error))
+    keeper.settle()
+
+
+def draw_pause(keeper: Keeper, failures: int) -> float:
+    """How long to wait before the next attempt, after so many failures in a row."""
+    policy = keeper.options.backoff or _DEFAULT_BACKOFF
+    try:
+        if keeper.state.pacer.fatal:
+            return max(0.0, float(policy.cap))
+        return max(0.0, float(policy.delay(failures)))
+    except Exception as error:
+        keeper.say(logging.ERROR, "the backoff failed (%s), pausing for 1 s", describe(error))
+        return 1.0
+
+
+_DEFAULT_BACKOFF = backoff.Backoff()
+
+
+def _retire_at(keeper: Keeper, now: float) -> float | None:
+    lifetime = keeper.options.max_lifetime
+    if lifetime is None:
+        return None
+    return now + lifetime * (1 - backoff.uniform(0, LIFETIME_SPREAD))
+
+
+def _fileno(keeper: Keeper, connection: Any) -> Callable[[], Any]:
+    return lambda: keeper.hook("_fileno")(connection)

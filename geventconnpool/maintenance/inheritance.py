@@ -1,0 +1,65 @@
+"""What a child process does with the connections of its parent: nothing, and for ever.
+
+It must not send a byte on them, nor say goodbye, nor end them for the parent. Copies of
+greenlets that were using one go on in the child, so one end of a dead socket pair is laid
+over each descriptor. That also lets the parent's own close reach the peer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from gevent import monkey
+
+from geventconnpool import forks
+from geventconnpool.core.slot import ACTIVE, CLOSED, Slot
+
+if TYPE_CHECKING:
+    from geventconnpool.engine import Engine
+
+__all__ = ["bury"]
+
+_RawSocket: Any = monkey.get_original("socket", "socket")
+
+
+def bury(engine: Engine) -> None:
+    """Cut everything that *engine* inherited off from its peers, and keep it for ever."""
+    slots = list(engine.state.books.slots.values())
+    engine.watcher.bury()
+    with _dead_socket() as dead:
+        for slot in slots:
+            _bury_connection(slot, dead)
+    for slot in slots:
+        _stop_job(slot)
+        if slot.state is ACTIVE:
+            engine.revoke(slot)
+        slot.state = CLOSED
+        forks.keep(slot)
+
+
+def _bury_connection(slot: Slot, dead: int) -> None:
+    descriptor = slot.descriptor
+    if descriptor is not None and descriptor.is_same():
+        with contextlib.suppress(OSError):
+            os.dup2(dead, descriptor.fd, inheritable=False)
+
+
+def _stop_job(slot: Slot) -> None:
+    job = slot.job
+    if job is not None and job.finish(slot):
+        job.greenlet.kill(block=False)
+
+
+class _dead_socket:  # noqa: N801 - reads as a function
+    """The number of a socket whose other end is closed: reads end, writes fail."""
+
+    def __enter__(self) -> int:
+        self._end, other = socket.socketpair()
+        other.close()
+        return self._end.fileno()
+
+    def __exit__(self, *exc: object) -> None:
+        self._end.close()

@@ -1,0 +1,54 @@
+"""Asking connections how they are: pings, checks and resets, each in a greenlet of its own."""
+
+from __future__ import annotations
+
+import logging
+
+from geventconnpool import clock
+from geventconnpool.core.orders import Order
+from geventconnpool.core.slot import Slot
+from geventconnpool.errors import describe
+from geventconnpool.events import CloseReason
+from geventconnpool.maintenance.hooks import bounded, clear_frames
+from geventconnpool.maintenance.jobs import Job
+from geventconnpool.maintenance.keeper import Keeper
+
+__all__ = ["vet", "vetted"]
+
+HOOKS = {
+    Order.CHECK: "_check_connection",
+    Order.RESET: "_reset_connection",
+}
+
+
+def vet(keeper: Keeper, slot: Slot, job: Job) -> None:
+    """Run the hook for the job on *slot*'s connection."""
+    name = keeper.ping_hook if job.how is Order.PING else HOOKS[job.how]
+    try:
+        bounded(keeper, keeper.hook(name), (slot.connection,), "keepalive_timeout", name)
+    except BaseException as error:
+        clear_frames(error)
+        vetted(keeper, slot, job, error)
+    else:
+        vetted(keeper, slot, job, None)
+
+
+def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) -> None:
+    """The hook is through with *slot*, or was stopped by *error*."""
+    if not job.finish(slot):
+        return
+    state, now, how = keeper.state, clock.now(), job.how
+    said = None if error is None else describe(error)
+    if how is not Order.RESET:
+        state.counters.pings += 1
+        state.counters.ping_errors += error is not None
+        state.tell("connection_pinged", slot, seconds=now - job.began, error=said)
+    failure = None
+    if said is not None:
+        failure = CloseReason.RESET_FAILED if how is Order.RESET else CloseReason.UNCHECKED
+        keeper.say(logging.INFO, "connection %d failed its %s (%s)", slot.id, how.value, said)
+    else:
+        failure = keeper.watcher.fault(slot)
+    state.vetted(slot, failure, now, proof=error is None and state.features.ping)
+    keeper.upkeep.start_pings(now)
+    keeper.settle()

@@ -1,0 +1,114 @@
+"""Looks over the shoulder of the pool once a tick: leaks, forgotten leases, late hooks, repairs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+import warnings
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING
+
+from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSING, CONNECTING, Slot
+from geventconnpool.core.state import tick_seconds
+
+if TYPE_CHECKING:
+    from geventconnpool.engine import Engine
+
+__all__ = ["UNUSED_LEASE_SECONDS", "Trail", "supervise"]
+
+UNUSED_LEASE_SECONDS = 1.0
+"""A lease that was got and not entered for this long is taken back."""
+
+
+class Trail:
+    """Where a connection was taken: remembered cheaply, written out only when it is asked for."""
+
+    __slots__ = ("_steps", "reported")
+
+    MOST_STEPS = 32
+
+    def __init__(self, frame: FrameType | None) -> None:
+        self._steps: list[tuple[CodeType, int]] = []
+        self.reported = False
+        while frame is not None and len(self._steps) < self.MOST_STEPS:
+            self._steps.append((frame.f_code, frame.f_lineno))
+            frame = frame.f_back
+
+    def __str__(self) -> str:
+        steps = reversed(self._steps)
+        entries = [(code.co_filename, line, code.co_name, None) for code, line in steps]
+        return "".join(traceback.format_list(traceback.StackSummary.from_list(entries)))
+
+
+def trail_from_here(depth: int) -> Trail:
+    """The stack of the current greenlet, without the innermost *depth* frames of the package."""
+    return Trail(sys._getframe(depth + 1))
+
+
+def supervise(engine: Engine, now: float) -> None:
+    """One look at everything that is out or under way."""
+    state = engine.state
+    books = state.books
+    if not (state.stirred or books.active or books.connecting or books.checking):
+        return
+    for slot in list(books.slots.values()):
+        if slot.state is ACTIVE:
+            _look_at_holder(engine, slot, now)
+        elif slot.state in (CONNECTING, CHECKING, CLOSING):
+            _look_at_job(engine, slot, now)
+    for mistake in books.mistakes():
+        state.counters.repairs += 1
+        engine.say(logging.ERROR, "repaired its books: %s", mistake)
+        books.repair()
+
+
+def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
+    held = now - slot.since
+    lease, limit = slot.lease, engine.options.leak_threshold
+    # The calm path stamps with the coarse clock, which lags behind by up to a tick.
+    if not lease.entered and held > UNUSED_LEASE_SECONDS + tick_seconds(engine.options):
+        take_back(engine, slot, now)
+    elif limit is not None and held > limit and isinstance(slot.holder, Trail):
+        _report_leak(engine, slot, held)
+
+
+def take_back(engine: Engine, slot: Slot, now: float) -> None:
+    """The lease of *slot* was got and never entered."""
+    slot.lease.slot = None
+    slot.lease = engine.new_lease(slot)
+    message = f"pool {engine.state.name!r}: get() without a with block; the connection is taken back"
+    with contextlib.suppress(Exception):  # the warning may be an error where tests want it so
+        warnings.warn(message, ResourceWarning, stacklevel=2)
+    engine.say(logging.WARNING, "get() was called without a with block")
+    engine.state.tell("connection_released", slot, seconds=now - slot.since)
+    engine.state.give_back(slot, now)
+
+
+def _report_leak(engine: Engine, slot: Slot, held: float) -> None:
+    trail = slot.holder
+    if trail.reported:
+        return
+    trail.reported = True
+    engine.state.counters.leaks += 1
+    stack = str(trail)
+    engine.state.tell("leak_suspected", slot, seconds=held, stack=stack)
+    engine.say(
+        logging.WARNING, "connection %d is out for %.1f s; taken at:\n%s", slot.id, held, stack
+    )
+
+
+def _look_at_job(engine: Engine, slot: Slot, now: float) -> None:
+    job = slot.job
+    if job is None or job.reported:
+        return
+    limit = engine.options.connect_timeout
+    if slot.state is CHECKING:
+        limit = engine.options.keepalive_timeout
+    if slot.state is not CLOSING and now - job.began > limit + 1.0:
+        job.reported = True
+        engine.say(
+            logging.WARNING, "a hook (%s) goes on %.1f s after its deadline; its place is taken",
+            job.how.value, now - job.began - limit,
+        )  # fmt: skip

@@ -1,0 +1,251 @@
+"""Watching idle connections: the kernel tells when a peer closes one, or speaks unasked.
+
+One epoll set holds the sockets of a pool, each registered once and edge-triggered, and is
+itself watched by the loop. So a checkout needs no system call. An edge is missed by nobody:
+while a connection is in use, an event only marks it, and it is polled when it comes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import stat
+from collections.abc import Callable
+from typing import Any
+
+import gevent.ssl
+from gevent import monkey
+
+from geventconnpool import forks
+from geventconnpool.core.slot import ACTIVE, IDLE, Slot
+from geventconnpool.events import CloseReason
+
+__all__ = ["Descriptor", "Watcher", "is_tls", "own_fileno", "shut_hard"]
+
+# The patched ones switch greenlets, or are gone.
+_poll = monkey.get_original("select", "poll")
+_epoll: Any = getattr(select, "epoll", None) or monkey.get_original("select", "epoll")
+_RawSocket: Any = monkey.get_original("socket", "socket")
+_TLS_SOCKETS = (gevent.ssl.SSLSocket, monkey.get_original("ssl", "SSLSocket"))
+
+_HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+_NO_SUCH = select.POLLNVAL
+_READABLE = select.POLLIN
+
+
+class Descriptor:
+    """The file descriptor of a connection. The inode tells whether the number was reused."""
+
+    __slots__ = ("fd", "fileno", "inode", "tls", "watched")
+
+    def __init__(self, fd: int, inode: int, connection: Any) -> None:
+        self.fd = fd
+        self.inode = inode
+        self.tls = is_tls(connection)
+        self.fileno = _bound_fileno(connection, fd)
+        """Asks the connection itself; another number, or none, says that its user closed it."""
+        self.watched = False
+
+    def is_same(self) -> bool:
+        """Whether the number still means what it meant."""
+        try:
+            return os.fstat(self.fd).st_ino == self.inode
+        except OSError:
+            return False
+
+
+class Watcher:
+    """Looks after the descriptors of one pool's connections."""
+
+    def __init__(self, mode: bool | str, on_event: Callable[[], None]) -> None:
+        self._unasked = mode is True
+        self._watching = mode is not False
+        self._on_event = on_event
+        self._poll = _poll()
+        self._epoll: Any = None
+        self._watcher: Any = None
+        self._slots: dict[int, Slot] = {}
+
+    # -- a connection's way
+
+    def describe(self, connection: Any, fileno: Callable[[], Any]) -> Descriptor | None:
+        """The descriptor of *connection* as *fileno* says it; None where there is none."""
+        try:
+            fd = fileno()
+            if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+                return None
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) or self._is_taken(fd):
+                return None  # a file is always readable: that says nothing
+            return Descriptor(fd, status.st_ino, connection)
+        except Exception:
+            return None
+
+    def watch(self, slot: Slot, descriptor: Descriptor, loop: Any) -> None:
+        """Keep an eye on *slot*'s connection from now on."""
+        slot.descriptor = descriptor
+        slot.fileno = descriptor.fileno
+        slot.refresh_plain()
+        if not self._watching or _epoll is None:
+            return
+        if self._epoll is None:
+            self._open(loop)
+        events = select.EPOLLRDHUP | select.EPOLLET
+        if self._unasked and not descriptor.tls:
+            events |= select.EPOLLIN
+        with contextlib.suppress(OSError):  # no epoll for this kind of descriptor
+            self._epoll.register(descriptor.fd, events)
+            descriptor.watched = True
+            self._slots[descriptor.fd] = slot
+
+    def unwatch(self, slot: Slot) -> None:
+        """Look away, before the descriptor is closed: its number is reused at once."""
+        descriptor = slot.descriptor
+        if descriptor is None or not descriptor.watched:
+            return
+        descriptor.watched = False
+        del self._slots[descriptor.fd]
+        if descriptor.is_same():
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor.fd)
+
+    def fault(self, slot: Slot) -> CloseReason | None:
+        """Why *slot*'s connection cannot be used any more, if that can be seen.
+
+        Costs one system call, switches to nobody.
+        """
+        descriptor = slot.descriptor
+        if descriptor is None:
+            return None
+        if descriptor.fileno is None:
+            if not descriptor.is_same():
+                return CloseReason.DISCARDED
+        elif _number(descriptor.fileno) != descriptor.fd:
+            return CloseReason.DISCARDED
+        events = self._poll_now(descriptor.fd)
+        if events & _NO_SUCH:
+            return CloseReason.DISCARDED
+        if events & _HUNG_UP or (events & _READABLE and self._unasked and not descriptor.tls):
+            return CloseReason.LOST
+        return None
+
+    def has_unread(self, slot: Slot) -> bool:
+        """Whether bytes wait to be read on *slot*'s connection."""
+        return slot.descriptor is not None and bool(
+            self._poll_now(slot.descriptor.fd) & _READABLE
+        )
+
+    def _is_taken(self, fd: int) -> bool:
+        """Whether another slot's connection has this number, and has it still."""
+        slot = self._slots.get(fd)
+        if slot is None:
+            return False
+        if slot.descriptor.is_same():
+            return True
+        self.unwatch(slot)
+        return False
+
+    # -- events
+
+    def collect(self) -> list[Slot]:
+        """Idle slots whose connection is no good any more, by what the kernel tells."""
+        if self._epoll is None:
+            return []
+        lost = []
+        for fd, _ in self._epoll.poll(0, max(len(self._slots), 1)):
+            slot = self._slots.get(fd)
+            if slot is None:
+                continue
+            if slot.state is ACTIVE:
+                slot.plain = False  # bytes came: look before it is shelved
+            elif slot.state is IDLE and self.fault(slot) is not None:
+                lost.append(slot)
+        return lost
+
+    def close(self) -> None:
+        """Stop watching for good."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+        self._slots.clear()
+
+    def bury(self) -> None:
+        """In a child: leave the set alone, for it is the parent's too."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            forks.keep((self._epoll, self._watcher))
+            self._epoll = self._watcher = None
+        self._slots.clear()
+
+    def _open(self, loop: Any) -> None:
+        self._epoll = _epoll()
+        self._watcher = loop.io(self._epoll.fileno(), 1, ref=False)
+        self._watcher.start(self._on_event)
+
+    def _poll_now(self, fd: int) -> int:
+        """What the kernel says of *fd* at this moment."""
+        poll = self._poll
+        poll.register(fd, _READABLE | _HUNG_UP)
+        try:
+            found = poll.poll(0)
+        finally:
+            poll.unregister(fd)
+        return found[0][1] if found else 0
+
+
+def is_tls(connection: Any) -> bool:
+    """Whether *connection*, or its ``sock``, is a TLS socket."""
+    if isinstance(connection, _TLS_SOCKETS):
+        return True
+    try:
+        return isinstance(connection.sock, _TLS_SOCKETS)
+    except Exception:
+        return False
+
+
+def own_fileno(connection: Any) -> Any:
+    """What *connection*, or its ``sock``, says its descriptor is."""
+    try:
+        return connection.fileno()
+    except Exception:
+        return connection.sock.fileno()
+
+
+def _bound_fileno(connection: Any, fd: int) -> Callable[[], Any] | None:
+    """The method to ask *connection* itself whether it is still open, where there is one."""
+    for owner in (lambda: connection, lambda: connection.sock):
+        try:
+            method: Callable[[], Any] = owner().fileno
+        except Exception:
+            continue
+        if _number(method) == fd:
+            return method
+    return None
+
+
+def _number(fileno: Callable[[], Any]) -> Any:
+    try:
+        return fileno()
+    except Exception:
+        return -1
+
+
+def shut_hard(descriptor: Descriptor | None) -> None:
+    """End the conversation on a descriptor without touching the object that owns it.
+
+    The peer sees it end, and whoever waits on it wakes up. The number stays with its owner,
+    so nothing that is opened meanwhile can be hit when the owner closes it.
+    """
+    if descriptor is None or not descriptor.is_same():
+        return
+    with contextlib.suppress(OSError):
+        copy = _RawSocket(fileno=os.dup(descriptor.fd))
+        with contextlib.suppress(OSError):
+            copy.shutdown(socket.SHUT_RDWR)
+        copy.close()

@@ -1,0 +1,56 @@
+"""A timer of the loop that can be set again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from geventconnpool import clock
+
+__all__ = ["Alarm"]
+
+
+class Alarm:
+    """Calls back in the loop at a time of `clock`."""
+
+    def __init__(self, loop: Any, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._timer: Any = None
+        self._ref = False
+        self.at = math.inf
+        """When it goes off; inf while it is not set."""
+
+    def set(self, at: float, ref: bool) -> None:
+        """Go off at *at*; *ref* keeps the loop going until then."""
+        if at == self.at and ref == self._ref:
+            return
+        self.stop()
+        if at == math.inf:
+            return
+        self.at, self._ref = at, ref
+        self._timer = self._loop.timer(max(0.0, at - clock.now()), ref=ref)
+        self._timer.start(self._fire, update=True)
+
+    def repeat(self, period: float) -> None:
+        """Go off every *period* seconds, without keeping the loop going."""
+        self.stop()
+        self._timer = self._loop.timer(period, repeat=period, ref=False)
+        self._timer.start(self._callback, update=True)
+
+    def stop(self) -> None:
+        """Do not go off."""
+        self.at = math.inf
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def _fire(self) -> None:
+        if clock.now() < self.at:  # the loop's idea of the time may lag behind
+            at, self.at = self.at, math.inf
+            self.set(at, self._ref)
+            return
+        self.stop()
+        self._callback()
