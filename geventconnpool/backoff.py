@@ -63,8 +63,8 @@ class Backoff:
         exactly ``x``
     ``"decorrelated"``
         anywhere between *base* and three times the pause before, at most *cap*. The pause
-        before is the one without jitter (*base* where there was none), so that nothing
-        needs to be remembered and one object can serve everybody.
+        before is taken as it is without jitter, so that nothing needs to be remembered and
+        one object can serve everybody; the first pause is drawn like the second
     a callable
         ``jitter(x)``, used as it is, also above *cap*: a finite number, 0 or more
 
@@ -120,6 +120,6 @@ class Backoff:
             return self.cap if self.base else 0.0
 
     def _decorrelated(self, failures: int) -> float:
-        before = self._exponential(failures - 1) if failures > 1 else self.base
+        before = self._exponential(max(failures - 1, 1))
         highest = min(3 * before, sys.float_info.max)
         return min(self.cap, uniform(self.base, highest))

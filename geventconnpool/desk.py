@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import getcurrent
 
 from geventconnpool import clock
-from geventconnpool.core.slot import ACTIVE, Slot
+from geventconnpool.core.slot import ACTIVE, TAKEN, Slot
 from geventconnpool.core.state import Phase
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.errors import PoolError, describe
@@ -20,7 +20,6 @@ from geventconnpool.reports import refusal_error
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
-    from geventconnpool.lease import Lease
 
 __all__ = ["Desk"]
 
@@ -33,8 +32,8 @@ class Desk:
 
     # -- taking
 
-    def acquire(self, timeout: float | None | NotGiven, entered: bool) -> Slot:
-        """Take a connection; *entered* says that it goes out without a lease to enter."""
+    def acquire(self, timeout: float | None | NotGiven, by_hand: bool) -> Slot:
+        """Take a connection, *by_hand* or for a block."""
         engine = self._engine
         common = timeout is NOT_GIVEN
         limit = engine.options.timeout if timeout is NOT_GIVEN else check_timeout(timeout)
@@ -44,7 +43,9 @@ class Desk:
             engine.state.tell("acquire_started")
             engine.settle()
         slot = self._take(limit, began, common)
-        slot.lease.entered = entered
+        slot.by_hand = by_hand
+        if not by_hand:
+            slot.become(TAKEN)
         if engine.options.leak_threshold is not None:
             slot.holder = trail_from_here(3)
         if engine.state.journal is not None:
@@ -85,6 +86,8 @@ class Desk:
                 engine.settle()
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
                 switch()
+                if waiter.slot is not None and waiter.slot.state is not ACTIVE:
+                    self._stand_again(waiter)
         except BaseException:
             self._interrupted(waiter, began)
             raise
@@ -95,14 +98,19 @@ class Desk:
             raise self._failed(waiter.refusal or "interrupted", began)
         return slot
 
+    def _stand_again(self, waiter: Waiter) -> None:
+        """A drain has taken the connection on its way to *waiter*."""
+        engine = self._engine
+        engine.state.enter_again(waiter, clock.now())
+        engine.arm_deadline(waiter.deadline)
+        engine.settle()
+
     def _interrupted(self, waiter: Waiter, began: float) -> None:
         """Whoever is interrupted with a connection in hand passes it on."""
         engine, now = self._engine, clock.now()
         state = engine.state
         if waiter.callback is not None:
             waiter.callback.stop()
-        if waiter.slot is not None and waiter.slot.lease is not None:
-            waiter.slot.lease.entered = False
         state.counters.acquire_errors += 1
         state.counters.wait_seconds += now - began
         state.tell("acquire_failed", seconds=now - began, reason="interrupted")
@@ -127,21 +135,18 @@ class Desk:
         try:
             engine.settle()
         except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
-            slot.lease.entered = False
-            if slot.state is ACTIVE:
+            if slot.is_out:
                 self._hand_in(slot, None)
             raise
 
     # -- bringing back
 
-    def leave(self, lease: Lease[Any], error: BaseException | None) -> None:
-        """The block of *lease* is left."""
+    def leave(self, slot: Slot, error: BaseException | None) -> None:
+        """The block for which *slot* was got is left."""
         self._engine.here()
-        slot = lease.slot
-        if not lease.entered or slot is None or slot.state is not ACTIVE:
-            return  # brought back by hand, detached, or taken away: nothing is left to do
-        lease.entered = False
-        self._hand_in(slot, error)
+        if slot.state is ACTIVE and not slot.by_hand:
+            self._hand_in(slot, error)
+        # else it was brought back by hand, detached, or taken away: nothing is left to do
 
     def release(self, connection: Any, discard: bool) -> None:
         """*connection* is brought back by hand."""
@@ -150,7 +155,9 @@ class Desk:
             return
         if discard:
             self._doom(slot)
-        self._engine.renew_lease(slot)
+        if not slot.by_hand:  # the block that it was got for must not bring it back again
+            slot = self._engine.replace(slot)
+        slot.by_hand = False
         self._hand_in(slot, None)
 
     def discard(self, connection: Any) -> None:
@@ -165,7 +172,6 @@ class Desk:
         slot = self._find(connection, "detach")
         if slot is None:
             return
-        engine.renew_lease(slot)
         engine.watcher.unwatch(slot)
         self._tell_released(slot, clock.now())
         engine.state.detach(slot, clock.now())

@@ -66,15 +66,19 @@ class Engine:
         self.control = Control(self)
         self._changed: Signal | None = None
         """Set at the next change, where somebody outside the line waits for one."""
-        self._build(PoolState(options, features, clock.now()))
+        self._build(self._new_state())
         forks.register(self)
+
+    def _new_state(self) -> PoolState:
+        return PoolState(self.options, self.features, clock.now(), functools.partial(Lease, self))
 
     def _build(self, state: PoolState) -> None:
         """Everything that a child process must have anew."""
         self.state = state
+        self.calm = state.calm
         self.upkeep = Upkeep(state)
         self.hub = get_hub()
-        self.thread = get_ident()
+        self.thread = state.calm.thread = get_ident()
         weak = weakref.WeakMethod
         self.watcher = Watcher(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
         self.desk = Desk(self)
@@ -183,15 +187,12 @@ class Engine:
         return not self.state.orders and self.herald.is_silent
 
     def _wake(self, waiter: Waiter) -> None:
-        if waiter.slot is not None:
-            waiter.slot.lease.entered = True  # on its way: not a lease that nobody enters
         waiter.callback = self.hub.loop.run_callback(waiter.greenlet.switch)
 
     def _start(self, slot: Slot, how: Order) -> None:
         """Put a greenlet of the pool to work on *slot*."""
         job = slot.job = Job(how, clock.now())
         if how is Order.CLOSE:
-            self.renew_lease(slot)
             self.watcher.unwatch(slot)
             job.timer = self.hub.loop.timer(retirement.close_limit(self, slot))
             job.timer.start(retirement.overrun, self, slot, job)
@@ -211,15 +212,11 @@ class Engine:
         else:
             keepalive.vetted(self, slot, job, GreenletExit())
 
-    def new_lease(self, slot: Slot) -> Lease[Any]:
-        """A lease that nobody has in hand yet."""
-        return Lease(self, slot)
-
-    def renew_lease(self, slot: Slot) -> None:
-        """The lease of *slot* may still be in somebody's hands: it counts no more."""
-        if slot.lease is not None and slot.lease.entered:
-            slot.lease.slot = None
-            slot.lease = self.new_lease(slot)
+    def replace(self, slot: Slot) -> Slot:
+        """A new record for *slot*'s connection: the old one is in the wrong hands."""
+        successor = self.state.replace(slot, clock.now())
+        self.watcher.hand_on(successor)
+        return successor
 
     def has_fault(self, connection: Any) -> bool:
         """Whether *connection* of this pool can be seen to be closed."""
@@ -256,7 +253,7 @@ class Engine:
         self.settle()
         # The first checkout after a tick takes the careful path and reads the clock: a lone
         # use is timed exactly, a crowd of uses on average.
-        self.state.calm = False
+        self.state.calm.shut()
         self.state.stirred = False
 
     def _on_deadline(self) -> None:
@@ -342,7 +339,7 @@ class Engine:
     def inherited(self) -> None:
         """This process is a child: never touch what the parent talks through."""
         self.is_inherited = True
-        self.state.calm = False
+        self.state.calm.shut()
         for alarm in (self._tick, self._alarm, self._deadline):
             alarm.stop()
         inheritance.bury(self)
@@ -352,7 +349,7 @@ class Engine:
         gevent.reinit()
         self.is_inherited = False
         old = self.state
-        state = PoolState(self.options, self.features, clock.now())
+        state = self._new_state()
         state.size, state.min_size, state.line = old.size, old.min_size, old.line
         state.phase = old.phase
         self._build(state)

@@ -1,17 +1,17 @@
-"""What ``get()`` returns: a context manager for one block, kept with its slot and used again.
+"""What ``get()`` returns: the record of a connection, as a context manager for one block.
 
-A new object for every checkout would cost half as much again as the checkout.
+It is the slot itself, used again for every checkout: a new object each time would cost half
+as much again as the whole checkout. A record that ends up in the wrong hands is replaced.
 """
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from gevent import monkey
 
-from geventconnpool.core.slot import ACTIVE, IDLE, Slot
-from geventconnpool.errors import PoolError
+from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN, Slot
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
@@ -24,26 +24,24 @@ get_ident = monkey.get_original("_thread", "get_ident")
 """The identity of the native thread, whatever is patched."""
 
 
-class Lease(Generic[C]):
+class Lease(Slot, Generic[C]):
     """A connection taken from a pool, for one ``with`` block.
 
     .. versionadded:: 1.0
     """
 
-    __slots__ = ("_engine", "_state", "entered", "slot")
+    __slots__ = ("_calm", "_engine")
 
-    def __init__(self, engine: Engine, slot: Slot) -> None:
+    def __init__(self, engine: Engine, id: int, now: float) -> None:
+        super().__init__(id, now)
         self._engine = engine
-        self._state = engine.state
-        self.slot: Slot | None = slot
-        self.entered = False
+        self._calm = engine.calm
 
     def __enter__(self) -> C:
-        slot = self.slot
-        if self.entered or slot is None or slot.state is not ACTIVE:
-            raise self._engine.misuse("this lease was used already, or taken back unused")
-        self.entered = True
-        return slot.connection  # type: ignore[no-any-return]
+        if self.state is not TAKEN:
+            raise self._engine.misuse("what get() returns is for one block, entered at once")
+        self.state = ACTIVE
+        return self.connection  # type: ignore[no-any-return]
 
     def __exit__(
         self,
@@ -51,28 +49,24 @@ class Lease(Generic[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        slot = self.slot
-        state = self._state
-        # A clean return to a calm pool within the tick is two stores and an append. That
-        # `since` is the very object `now` says that no tick has passed.
+        calm = self._calm
+        # On a calm day a clean return is a store and an append. That `since` is the very
+        # object `now` says that it was taken on this path, within this tick.
         if (
             kind is None
-            and state.calm
-            and slot is not None
-            and slot.plain
-            and slot.since is state.now
-            and slot.state is ACTIVE
-            and get_ident() == self._engine.thread
-            and (slot.fileno is None or slot.fileno() == slot.descriptor.fd)
+            and self.since is calm.now
+            and self.plain
+            and self.state is ACTIVE
+            and (self.fileno is None or self.fileno() == self.descriptor.fd)
+            and get_ident() == calm.thread
         ):
-            self.entered = False
-            slot.state = IDLE
-            state.books.shelf.append(slot)
+            self.state = IDLE
+            calm.put(self)
         else:
             self._engine.desk.leave(self, error)
 
     def __repr__(self) -> str:
-        return f"<Lease of {self.slot!r}>"
+        return f"<Lease of connection {self.id}: {self.state.value}>"
 
-    def __reduce__(self) -> tuple[object, ...]:
-        raise PoolError("a lease cannot be pickled or copied")
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a lease cannot be pickled or copied")

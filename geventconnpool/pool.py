@@ -11,8 +11,8 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 from geventconnpool import clock, forks
 from geventconnpool.backoff import Backoff
-from geventconnpool.core.slot import ACTIVE, IDLE
-from geventconnpool.core.state import Features, Phase, PoolState
+from geventconnpool.core.slot import IDLE, TAKEN
+from geventconnpool.core.state import Features, Phase
 from geventconnpool.engine import Engine
 from geventconnpool.errors import PoolError
 from geventconnpool.events import CloseReason, Event
@@ -188,25 +188,22 @@ class ConnectionPool(Generic[C]):
         :raises PoolTimeout: none came free in time.
         :raises PoolClosed, PoolPaused, PoolUnavailable, TooManyWaiters, WrongHub: at once.
         """
-        engine = self.__engine
-        state = engine.state
         # The calm path: nobody waits, nothing special is asked for. `desk` has the careful one.
-        if (
-            state.calm
-            and timeout is NOT_GIVEN
-            and _SAME_PROCESS[0]
-            and get_ident() == engine.thread
-        ):
-            books = state.books
-            if books.shelf:
-                slot = books.pick()
+        engine = self.__engine
+        calm = engine.calm
+        if timeout is NOT_GIVEN and _SAME_PROCESS[0] and get_ident() == calm.thread:
+            try:
+                slot = calm.pick()
+            except IndexError:
+                pass
+            else:
                 if slot.state is IDLE:
-                    slot.state = ACTIVE
-                    slot.since = state.now
+                    slot.state = TAKEN
+                    slot.since = calm.now
                     slot.uses += 1
-                    return slot.lease  # type: ignore[no-any-return]
-                books.exorcise(slot)
-        return engine.desk.acquire(timeout, entered=False).lease  # type: ignore[no-any-return]
+                    return slot
+                engine.state.books.exorcise(slot)
+        return engine.desk.acquire(timeout, by_hand=False)  # type: ignore[return-value]
 
     def acquire(self, blocking: bool = True, timeout: float | None | NotGiven = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""
@@ -216,7 +213,7 @@ class ConnectionPool(Generic[C]):
             if timeout is not NOT_GIVEN:
                 raise ValueError(f"timeout must not be given with blocking=False ({timeout!r})")
             timeout = 0.0
-        return self.__engine.desk.acquire(timeout, entered=True).connection  # type: ignore[no-any-return]
+        return self.__engine.desk.acquire(timeout, by_hand=True).connection  # type: ignore[no-any-return]
 
     def release(self, c: C, discard: bool = False) -> None:
         """Bring *c* back; with *discard* it is closed and replaced. Switches to nobody.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from geventconnpool.core.slot import ACTIVE
 from geventconnpool.core.state import Phase, PoolState
 from geventconnpool.errors import (
     PoolClosed,
@@ -53,7 +52,7 @@ def snapshot(state: PoolState) -> PoolStats:
 
 def longest_held(state: PoolState, now: float) -> float | None:
     """For how long the connection that is out longest has been out."""
-    since = [slot.since for slot in list(state.books.slots.values()) if slot.state is ACTIVE]
+    since = [slot.since for slot in list(state.books.slots.values()) if slot.is_out]
     return now - min(since) if since else None
 
 

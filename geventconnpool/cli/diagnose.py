@@ -106,6 +106,10 @@ def diagnose(own: Iterable[str] = ()) -> Diagnosis:
 
     .. versionadded:: 1.0
     """
+    return _diagnose(own, ssl_came_first())
+
+
+def _diagnose(own: Iterable[str], ssl_first: bool) -> Diagnosis:
     held = holdings()
     clients = tuple(state for known in KNOWN for state in _client_states(known, held))
     patched = {name: _is_patched(name) for name in _PATCHES}
@@ -119,19 +123,20 @@ def diagnose(own: Iterable[str] = ()) -> Diagnosis:
         patched,
         clients,
         tuple(problems),
-        (*_notes(patched, clients), *_notes_on_others(others, held)),
+        (*_notes(patched, clients, ssl_first), *_notes_on_others(others, held)),
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The command: import what is named, look, and tell."""
+    ssl_is_ours = "ssl" in sys.modules  # then its place in the order says nothing
     for name in arguments.modules:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 importlib.import_module(name)
         except (Exception, SystemExit) as error:
             arguments.refuse(f"argument --import: {name}: {type(error).__name__}: {error}")
-    diagnosis = diagnose(arguments.modules)
+    diagnosis = _diagnose(arguments.modules, ssl_came_first() and not ssl_is_ours)
     print(json.dumps(diagnosis.as_dict(), indent=2) if arguments.json else diagnosis)
     return 0 if diagnosis.ok else 1
 
@@ -208,7 +213,9 @@ def _client_problems(client: ClientState) -> list[str]:
     return problems
 
 
-def _notes(patched: Mapping[str, bool], clients: Iterable[ClientState]) -> list[str]:
+def _notes(
+    patched: Mapping[str, bool], clients: Iterable[ClientState], ssl_first: bool
+) -> list[str]:
     independent = {known.module for known in KNOWN if not known.needs_patching}
     imported = [c.name for c in clients if c.imported and c.name not in independent]
     if not any(patched.values()):
@@ -224,7 +231,7 @@ def _notes(patched: Mapping[str, bool], clients: Iterable[ClientState]) -> list[
             "queue.Queue is not patched (gevent 25.4.1 does): a client's own pool that is built "
             "on it may lose a place when a waiting greenlet is killed"
         )
-    if ssl_came_first():
+    if ssl_first:
         notes.append("ssl was imported before it was patched: patch first, then import")
     return notes
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from geventconnpool.core.calm import Calm
 from geventconnpool.core.slot import (
     ACTIVE,
     CHECKING,
@@ -28,13 +29,14 @@ __all__ = ["Books"]
 class Books:
     """Registry of slots, with a shelf of the idle ones in the order in which they came back."""
 
-    def __init__(self, newest_first: bool) -> None:
+    def __init__(self, newest_first: bool, new_slot: Callable[[int, float], Slot]) -> None:
         self._newest_first = newest_first
+        self._new_slot = new_slot
         self.slots: dict[int, Slot] = {}
         self.shelf: deque[Slot] = deque()
         """Idle slots, last used on the right. May hold ghosts: entries gone stale."""
-        self.pick: Callable[[], Slot] = self.shelf.pop if newest_first else self.shelf.popleft
-        """Takes the entry to be handed out next from the shelf."""
+        self.calm = Calm(self.shelf, newest_first)
+        self._pick: Callable[[], Slot] = self.shelf.pop if newest_first else self.shelf.popleft
         self._ghosts = 0
         self._elsewhere = {CONNECTING: 0, CHECKING: 0, CLOSING: 0}
         self._by_connection: dict[int, Slot] = {}
@@ -84,7 +86,7 @@ class Books:
     def add(self, now: float) -> Slot:
         """A new slot, about to connect."""
         self._serial += 1
-        slot = Slot(self._serial, now)
+        slot = self._new_slot(self._serial, now)
         self.slots[slot.id] = slot
         self._elsewhere[CONNECTING] += 1
         return slot
@@ -109,7 +111,7 @@ class Books:
     def pop(self) -> Slot | None:
         """Take the next idle slot off the shelf and make it active."""
         while self.shelf:
-            slot = self.pick()
+            slot = self._pick()
             if slot.state is IDLE:
                 slot.become(ACTIVE)
                 return slot
@@ -161,6 +163,14 @@ class Books:
             return None
         return slot
 
+    def replace(self, slot: Slot, now: float) -> Slot:
+        """A new record for *slot*'s connection: the old one is in the wrong hands."""
+        successor = self._new_slot(slot.id, now)
+        successor.succeed(slot)
+        self.slots[slot.id] = successor
+        self._by_connection[id(successor.connection)] = successor
+        return successor
+
     # -- inside
 
     def _shelve(self, slot: Slot) -> None:
@@ -177,7 +187,7 @@ class Books:
             self.lay_ghosts()
 
     def lay_ghosts(self) -> None:
-        """Clear the shelf of stale entries (in place: `pick` is bound to it)."""
+        """Clear the shelf of stale entries (in place: others are bound to it)."""
         if not self._ghosts:
             return
         kept = [slot for slot in self.shelf if slot.state is IDLE]
@@ -192,7 +202,7 @@ class Books:
         del self.slots[slot.id]
         if self.find(slot.connection) is slot:
             del self._by_connection[id(slot.connection)]
-        slot.connection = slot.fileno = slot.descriptor = slot.lease = slot.holder = None
+        slot.connection = slot.fileno = slot.descriptor = slot.holder = None
         self.past_uses += slot.uses
 
     # -- proof

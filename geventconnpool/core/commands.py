@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from geventconnpool.core.slot import ACTIVE, CHECKING, CONNECTING, IDLE, Slot
-from geventconnpool.core.state import Phase, PoolState
 from geventconnpool.core.orders import Order
+from geventconnpool.core.slot import CHECKING, CONNECTING, IDLE, Slot
+from geventconnpool.core.state import Phase, PoolState
 from geventconnpool.events import CloseReason
 
 __all__ = ["close", "drain", "open_", "pause", "resize", "resume"]
@@ -45,9 +45,9 @@ def drain(state: PoolState, now: float, interrupt: bool) -> None:
     for slot in _slots(state):
         if slot.state is IDLE:
             state.retire(slot, CloseReason.DRAINED, now)
-        elif slot.state is ACTIVE and interrupt:
+        elif slot.is_out and interrupt:
             state.interrupt(slot, CloseReason.DRAINED, now)
-        elif slot.state in (ACTIVE, CHECKING):
+        elif slot.is_out or slot.state is CHECKING:
             _doom(slot, CloseReason.DRAINED)
     state.settle(now)
 
@@ -81,7 +81,7 @@ def close(state: PoolState, now: float) -> None:
         elif slot.state is CHECKING:
             _doom(slot, CloseReason.CLOSED)
             state.orders.append((Order.ABANDON, slot))
-        elif slot.state is ACTIVE:
+        elif slot.is_out:
             _doom(slot, CloseReason.CLOSED)
     state.settle(now)
 

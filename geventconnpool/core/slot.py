@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geventconnpool.events import CloseReason
 
-__all__ = ["ACTIVE", "CHECKING", "CLOSED", "CLOSING", "CONNECTING", "IDLE", "Slot", "SlotState"]
+__all__ = ["ACTIVE", "CHECKING", "CLOSED", "CLOSING", "CONNECTING", "IDLE", "TAKEN", "Slot", "SlotState"]
 
 
 class SlotState(enum.Enum):
@@ -16,6 +16,8 @@ class SlotState(enum.Enum):
 
     CONNECTING = "connecting"
     IDLE = "idle"
+    TAKEN = "taken"
+    """Got for a block that is not entered yet; counts as active."""
     ACTIVE = "active"
     """In a caller's hands, or on the way into them."""
     CHECKING = "checking"
@@ -28,6 +30,7 @@ class SlotState(enum.Enum):
 # Plain module names: an attribute of an Enum class costs a look-up on every checkout.
 CONNECTING = SlotState.CONNECTING
 IDLE = SlotState.IDLE
+TAKEN = SlotState.TAKEN
 ACTIVE = SlotState.ACTIVE
 CHECKING = SlotState.CHECKING
 CLOSING = SlotState.CLOSING
@@ -35,8 +38,9 @@ CLOSED = SlotState.CLOSED
 
 _LEGAL = {
     CONNECTING: {IDLE, ACTIVE, CHECKING, CLOSING, CLOSED},
-    IDLE: {ACTIVE, CHECKING, CLOSING},
-    ACTIVE: {IDLE, CHECKING, CLOSING, CLOSED},
+    IDLE: {TAKEN, ACTIVE, CHECKING, CLOSING},
+    TAKEN: {ACTIVE, IDLE, CHECKING, CLOSING, CLOSED},
+    ACTIVE: {TAKEN, IDLE, CHECKING, CLOSING, CLOSED},
     CHECKING: {IDLE, ACTIVE, CLOSING},
     CLOSING: {CLOSED},
     CLOSED: set(),
@@ -47,6 +51,7 @@ class Slot:
     """One place in the pool and the connection in it. Found by identity, never by equality."""
 
     __slots__ = (
+        "by_hand",
         "connection",
         "descriptor",
         "fate",
@@ -55,7 +60,6 @@ class Slot:
         "holder",
         "id",
         "job",
-        "lease",
         "opened",
         "overdue",
         "plain",
@@ -93,10 +97,11 @@ class Slot:
         self.ghost = False
         """Whether the shelf of idle slots holds a stale entry of it."""
         self.uses = 0
+        self.by_hand = False
+        """Whether it went out by `acquire`, not for a block."""
 
         # What the performing side keeps here.
         self.job: Any = None
-        self.lease: Any = None
         self.holder: Any = None
         self.descriptor: Any = None
         self.fileno: Any = None
@@ -106,6 +111,11 @@ class Slot:
         if state not in _LEGAL[self.state]:
             raise AssertionError(f"connection {self.id}: {self.state.value} -> {state.value}")
         self.state = state
+
+    @property
+    def is_out(self) -> bool:
+        """Whether somebody has it, or is about to."""
+        return self.state is ACTIVE or self.state is TAKEN
 
     @property
     def is_open(self) -> bool:
@@ -122,9 +132,20 @@ class Slot:
         can_be_asked = self.descriptor is None or self.fileno is not None
         self.plain = self.proven and self.fate is None and not self.overdue and can_be_asked
 
+    def succeed(self, other: Slot) -> None:
+        """Become the record of *other*'s connection in its stead; *other* counts no more.
+
+        Whoever still has *other* in hand can do nothing with it.
+        """
+        for name in Slot.__slots__:
+            setattr(self, name, getattr(other, name))
+        self.overdue = False  # to be found out, and queued, anew
+        other.state = CLOSED
+        other.connection = other.descriptor = other.fileno = other.job = other.holder = None
+
     def __repr__(self) -> str:
         return f"<Slot {self.id} {self.state.value}>"
 
 
-_OPEN = frozenset({IDLE, ACTIVE, CHECKING})
+_OPEN = frozenset({IDLE, TAKEN, ACTIVE, CHECKING})
 _LIVE = _OPEN | {CONNECTING}

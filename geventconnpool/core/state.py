@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from collections.abc import Callable
 from geventconnpool.core.agenda import Agenda
 from geventconnpool.core.books import Books
 from geventconnpool.core.orders import Order
@@ -70,13 +71,20 @@ class Counters:
 class PoolState:
     """The state of one pool and the rules by which it changes."""
 
-    def __init__(self, options: PoolOptions, features: Features, now: float) -> None:
+    def __init__(
+        self,
+        options: PoolOptions,
+        features: Features,
+        now: float,
+        new_slot: Callable[[int, float], Slot] = Slot,
+    ) -> None:
         self.options = options
         self.features = features
         self.size = options.size
         self.min_size = options.min_size
         self.phase = Phase.NEW
-        self.books = Books(newest_first=options.order == "lifo")
+        self.books = Books(options.order == "lifo", new_slot)
+        self.calm = self.books.calm
         self.line = Line()
         self.pacer = Pacer(options.max_connecting)
         self.agenda = Agenda(now, tick_seconds(options))
@@ -95,8 +103,6 @@ class PoolState:
             or options.leak_threshold is not None
         )
         """Whether no option asks for a second look at every single checkout."""
-        self.calm = False
-        """Whether an idle connection may be taken, and brought back, without a thought."""
         self.stirred = False
         """Whether anything has happened since the last tick."""
         self.ready_told = False
@@ -145,7 +151,8 @@ class PoolState:
             slot.since = now
             slot.uses += 1
             self.stirred = True
-            self.calm = self._simple and not self._is_surplus()
+            if self._simple and not self._is_surplus():
+                self.calm.open(self.now)
         return slot
 
     def needs_check(self, slot: Slot, now: float) -> bool:
@@ -157,7 +164,19 @@ class PoolState:
         """*waiter* queues up; the pool looks for something to serve it with."""
         self.line.enter(waiter, common)
         self.counters.acquires_waited += 1
-        self.calm = False
+        self._seek(now)
+
+    def enter_again(self, waiter: Waiter, now: float) -> None:
+        """What *waiter* was served with was given up on the way: it is the next in line."""
+        assert waiter.slot is not None
+        waiter.slot.uses -= 1
+        waiter.slot = None
+        waiter.waiting = True
+        self.line.enter_first(waiter)
+        self._seek(now)
+
+    def _seek(self, now: float) -> None:
+        self.calm.shut()
         books = self.books
         if books.shelf or len(books.slots) < self.size:
             self.settle(now)
@@ -173,6 +192,15 @@ class PoolState:
             if slot.state is ACTIVE:
                 self._pass_on(slot, now)
         self.settle(now)
+
+    def replace(self, slot: Slot, now: float) -> Slot:
+        """A new record for *slot*'s connection: the old one is in the wrong hands."""
+        successor = self.books.replace(slot, now)
+        if slot in self.unproven:
+            self.unproven.remove(slot)
+            self.unproven.add(successor)
+        self.agenda.enter(now, successor)
+        return successor
 
     # -- bringing back
 
@@ -314,12 +342,15 @@ class PoolState:
             self._serve_line(now)
             self._fill(now)
             self._tell_if_ready()
-        self.calm = (
+        if (
             self._simple
             and self.phase is Phase.OPEN
             and not len(self.line)
             and not self._is_surplus()
-        )
+        ):
+            self.calm.open(self.now)
+        else:
+            self.calm.shut()
 
     def _serve_line(self, now: float) -> None:
         if self.is_unavailable(now):
@@ -398,10 +429,11 @@ class PoolState:
                 self.books.move(slot, ACTIVE)
             self._hand_over(slot, now)
             # The pool is as full as before: for those who still wait nothing has changed.
-            self.calm = self._simple and not len(self.line)
+            if self._simple and not len(self.line):
+                self.calm.open(self.now)
             return
         elif slot.state is not IDLE:
-            if slot.state is ACTIVE:
+            if slot.is_out:
                 slot.since = now
             self.books.move(slot, IDLE)
         self.settle(now)
@@ -415,7 +447,7 @@ class PoolState:
         books = self.books
         if self.phase is not Phase.OPEN or self.pacer.failures:
             return False
-        busy = books.active - (slot.state is ACTIVE) + len(self.line)
+        busy = books.active - slot.is_out + len(self.line)
         if books.open > max(self.needed, busy):
             return True
         if len(books.slots) < self.size:
@@ -432,7 +464,7 @@ class PoolState:
         self.orders.append((Order.WAKE, waiter))
 
     def _vet(self, slot: Slot, how: Order, now: float) -> None:
-        if slot.state is ACTIVE:
+        if slot.is_out:
             slot.since = now
         self.books.move(slot, CHECKING)
         self.orders.append((how, slot))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from geventconnpool.core.slot import ACTIVE, CLOSING, IDLE, Slot
+from geventconnpool.core.slot import CLOSING, IDLE, Slot
 from geventconnpool.core.state import Phase, PoolState
 from geventconnpool.events import CloseReason
 
@@ -102,7 +102,7 @@ class Upkeep:
         interval = self._state.options.keepalive
         if interval is None:
             return math.inf
-        return interval + (now if slot.state is ACTIVE else max(slot.since, slot.proved))
+        return interval + (now if slot.is_out else max(slot.since, slot.proved))
 
     def _next_look(self, slot: Slot, now: float) -> float:
         """When something about *slot* can be due at the earliest, if it is left alone.

@@ -62,8 +62,18 @@ class Line:
         if common:
             self._common.append(waiter)
         else:
-            self._serial += 1
-            heapq.heappush(self._special, (waiter.deadline, self._serial, waiter))
+            self._remember(waiter.deadline, waiter)
+
+    def enter_first(self, waiter: Waiter) -> None:
+        """Put *waiter*, who had been served already, back to the front."""
+        self._order.appendleft(waiter)
+        self._waiting += 1
+        if waiter.deadline is not None:
+            self._remember(waiter.deadline, waiter)
+
+    def _remember(self, deadline: float, waiter: Waiter) -> None:
+        self._serial += 1
+        heapq.heappush(self._special, (deadline, self._serial, waiter))
 
     def pop(self) -> Waiter | None:
         """Take out who has waited longest."""

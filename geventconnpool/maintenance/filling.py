@@ -43,8 +43,6 @@ def _connected(keeper: Keeper, slot: Slot, job: Job, connection: Any) -> None:
         message = f"pool {state.name!r}: _new_connection returned a connection in use"
         _failed(keeper, slot, PoolError(message))
         return
-    if slot.is_open:
-        slot.lease = keeper.new_lease(slot)
     if descriptor is not None:
         keeper.watcher.watch(slot, descriptor, keeper.hub.loop)
     keeper.upkeep.rotate(now)

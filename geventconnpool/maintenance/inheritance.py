@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import monkey
 
 from geventconnpool import forks
-from geventconnpool.core.slot import ACTIVE, CLOSED, Slot
+from geventconnpool.core.slot import CLOSED, Slot
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
@@ -34,7 +34,7 @@ def bury(engine: Engine) -> None:
             _bury_connection(slot, dead)
     for slot in slots:
         _stop_job(slot)
-        if slot.state is ACTIVE:
+        if slot.is_out:
             engine.revoke(slot)
         slot.state = CLOSED
         forks.keep(slot)

@@ -30,9 +30,6 @@ class Keeper(Protocol):
     def hook(self, name: str) -> Callable[..., Any]:
         """The pool's hook of that name."""
 
-    def new_lease(self, slot: Slot) -> Any:
-        """A lease for *slot* that nobody has in hand yet."""
-
     def settle(self) -> None:
         """Perform what was decided, then tell what has happened."""
 

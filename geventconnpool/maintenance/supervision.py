@@ -10,7 +10,7 @@ import warnings
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
-from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSING, CONNECTING, Slot
+from geventconnpool.core.slot import CHECKING, CLOSING, CONNECTING, TAKEN, Slot
 from geventconnpool.core.state import tick_seconds
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def supervise(engine: Engine, now: float) -> None:
     if not (state.stirred or books.active or books.connecting or books.checking):
         return
     for slot in list(books.slots.values()):
-        if slot.state is ACTIVE:
+        if slot.is_out:
             _look_at_holder(engine, slot, now)
         elif slot.state in (CONNECTING, CHECKING, CLOSING):
             _look_at_job(engine, slot, now)
@@ -65,10 +65,9 @@ def supervise(engine: Engine, now: float) -> None:
 
 
 def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
-    held = now - slot.since
-    lease, limit = slot.lease, engine.options.leak_threshold
+    held, limit = now - slot.since, engine.options.leak_threshold
     # The calm path stamps with the coarse clock, which lags behind by up to a tick.
-    if not lease.entered and held > UNUSED_LEASE_SECONDS + tick_seconds(engine.options):
+    if slot.state is TAKEN and held > UNUSED_LEASE_SECONDS + tick_seconds(engine.options):
         take_back(engine, slot, now)
     elif limit is not None and held > limit and isinstance(slot.holder, Trail):
         _report_leak(engine, slot, held)
@@ -76,8 +75,7 @@ def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
 
 def take_back(engine: Engine, slot: Slot, now: float) -> None:
     """The lease of *slot* was got and never entered."""
-    slot.lease.slot = None
-    slot.lease = engine.new_lease(slot)
+    slot = engine.replace(slot)
     message = f"pool {engine.state.name!r}: get() without a with block; the connection is taken back"
     with contextlib.suppress(Exception):  # the warning may be an error where tests want it so
         warnings.warn(message, ResourceWarning, stacklevel=2)

@@ -19,7 +19,7 @@ import gevent.ssl
 from gevent import monkey
 
 from geventconnpool import forks
-from geventconnpool.core.slot import ACTIVE, IDLE, Slot
+from geventconnpool.core.slot import IDLE, Slot
 from geventconnpool.events import CloseReason
 
 __all__ = ["Descriptor", "Watcher", "is_tls", "own_fileno", "shut_hard"]
@@ -111,6 +111,12 @@ class Watcher:
             with contextlib.suppress(OSError):
                 self._epoll.unregister(descriptor.fd)
 
+    def hand_on(self, successor: Slot) -> None:
+        """The connection has a new record."""
+        descriptor = successor.descriptor
+        if descriptor is not None and descriptor.watched:
+            self._slots[descriptor.fd] = successor
+
     def fault(self, slot: Slot) -> CloseReason | None:
         """Why *slot*'s connection cannot be used any more, if that can be seen.
 
@@ -158,7 +164,7 @@ class Watcher:
             slot = self._slots.get(fd)
             if slot is None:
                 continue
-            if slot.state is ACTIVE:
+            if slot.is_out:
                 slot.plain = False  # bytes came: look before it is shelved
             elif slot.state is IDLE and self.fault(slot) is not None:
                 lost.append(slot)

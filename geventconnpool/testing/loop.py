@@ -7,23 +7,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from geventconnpool.testing.timers import Timer, TimerQueue
+from geventconnpool.testing.schedule import Schedule
 from geventconnpool.testing.trace import Trace
-from geventconnpool.testing.watchers import (
-    AsyncWatcher,
-    Callback,
-    ChildWatcher,
-    Function,
-    IdleWatcher,
-    IoWatcher,
-    Shot,
-    Watcher,
-)
+from geventconnpool.testing.watchers import Callback
 
 __all__ = ["LivelockError", "SimulatedLoop"]
 
@@ -35,7 +25,7 @@ class LivelockError(RuntimeError):
     """
 
 
-class SimulatedLoop:
+class SimulatedLoop(Schedule):
     """What gevent takes for an event loop, with a clock that jumps from one event to the next.
 
     What is runnable runs first in, first out; or ``choose(n)`` picks one of ``n`` by its index.
@@ -68,6 +58,7 @@ class SimulatedLoop:
         max_steps: int = 5_000_000,
         max_steps_at_once: int = 100_000,
     ) -> None:
+        super().__init__(start)
         self.steps = 0
         """How many callbacks ran, the one that is running included."""
         self.choose = choose
@@ -77,90 +68,10 @@ class SimulatedLoop:
         self.witness: Callable[[], list[str]] | None = None
         """Adds lines to the picture of a deadlock or livelock."""
         self.trace = Trace()
-        self.timers = TimerQueue()
-        self.idlers: dict[IdleWatcher, None] = {}
-        self.watchers: dict[Watcher, None] = {}
-        """The active watchers that never fire by themselves, in the order of their start."""
         self.error_handler: Any = None
-        self._queue: deque[Callback] = deque()
-        self._serials = itertools.count(1)
-        self._now = start
         self._max_steps = max_steps
         self._max_steps_at_once = max_steps_at_once
         self._limit = min(max_steps, max_steps_at_once)
-
-    # -- time ---------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """Virtual seconds."""
-        return self._now
-
-    def update_now(self) -> None:
-        """A virtual clock is never late."""
-
-    update = update_now
-
-    # -- callbacks ----------------------------------------------------------------------------
-
-    def run_callback(self, func: Function, *args: Any) -> Callback:
-        """Call *func* soon, after what is waiting already."""
-        if not callable(func):
-            raise TypeError(f"Expected callable, not {func!r}")
-        callback = Callback(func, args, next(self._serials))
-        self._queue.append(callback)
-        return callback
-
-    run_callback_threadsafe = run_callback
-
-    def shoot(self, watcher: Watcher, args: tuple[Any, ...]) -> Shot:
-        """Run the callback of *watcher* soon; for watchers."""
-        shot = Shot(watcher, args, next(self._serials))
-        self._queue.append(shot)
-        return shot
-
-    # -- watchers -----------------------------------------------------------------------------
-
-    def timer(
-        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> Timer:
-        return Timer(self, after, repeat, ref, priority)
-
-    def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> IoWatcher:
-        return IoWatcher(self, fd, events, ref, priority)
-
-    def fire_io(self, fd: int, events: int = 1) -> int:
-        """Say that *fd* is ready for *events* (1 to read, 2 to write, 3 both).
-
-        Return how many watchers were waiting for it.
-        """
-        waiting = [w for w in self.watchers if isinstance(w, IoWatcher) and w.fd == fd]
-        return sum(watcher.ready(events) for watcher in waiting)
-
-    def idle(self, ref: bool = True, priority: int | None = None) -> IdleWatcher:
-        return IdleWatcher(self, "idle", ref, priority)
-
-    def async_(self, ref: bool = True, priority: int | None = None) -> AsyncWatcher:
-        return AsyncWatcher(self, "async", ref, priority)
-
-    def prepare(self, ref: bool = True, priority: int | None = None) -> Watcher:
-        return Watcher(self, "prepare", ref, priority)
-
-    def check(self, ref: bool = True, priority: int | None = None) -> Watcher:
-        return Watcher(self, "check", ref, priority)
-
-    def fork(self, ref: bool = True, priority: int | None = None) -> Watcher:
-        return Watcher(self, "fork", ref, priority)
-
-    def signal(self, signum: int, ref: bool = True, priority: int | None = None) -> Watcher:
-        return Watcher(self, f"signal {signum}", ref, priority)
-
-    def child(self, pid: int, trace: int = 0, ref: bool = True) -> ChildWatcher:
-        return ChildWatcher(self, pid, ref)
-
-    def stat(
-        self, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> Watcher:
-        return Watcher(self, f"stat {path}", ref, priority)
 
     # -- running ------------------------------------------------------------------------------
 
@@ -265,14 +176,6 @@ class SimulatedLoop:
     def _format(self) -> str:
         return f"simulated now={self._now:.6f} steps={self.steps} timers={len(self.timers)}"
 
-    @property
-    def activecnt(self) -> int:
-        return len(self.timers) + len(self.watchers) + len(self.idlers)
-
-    @property
-    def pendingcnt(self) -> int:
-        return len(self._queue)
-
     # -- what gevent may also call ------------------------------------------------------------
 
     def fileno(self) -> int | None:
@@ -294,11 +197,7 @@ class SimulatedLoop:
 
     def break_(self, how: int = 1) -> None: ...
 
-    def verify(self) -> None: ...
-
     def destroy(self) -> None:
         """Close every watcher and forget what was to run."""
-        for watcher in (*self.timers, *self.idlers, *self.watchers):
-            watcher.close()
-        self._queue.clear()
+        super().destroy()
         self.inject = self.witness = None

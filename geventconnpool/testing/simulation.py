@@ -96,7 +96,8 @@ class Simulation:
         self.loop.witness = self.blocked
         self.leftovers: tuple[str, ...] = ()
         """The greenlets that still lived at the end: where each of them was."""
-        self._greenlets: WeakSet[Greenlet[..., Any]] = WeakSet()
+        self.greenlets: WeakSet[Greenlet[..., Any]] = WeakSet()
+        """Every greenlet that was spawned in here and still exists, dead ones included."""
         self._errors: list[BaseException] = []
         self._errors_seen = False
         self._hub: Hub | None = None
@@ -115,7 +116,7 @@ class Simulation:
             world.callback(_hub_local.set_hub, cast(Hub, _hub_local.get_hub_if_exists()))
             self._hub = _SimulatedHub(self.loop, self._errors.append)
             _hub_local.set_hub(self._hub)
-            world.callback(self._destroy, self._hub)
+            world.callback(self._hub.destroy, True)
             Greenlet.add_spawn_callback(self._spawned)
             world.callback(Greenlet.remove_spawn_callback, self._spawned)
             self._world = world.pop_all()
@@ -130,34 +131,17 @@ class Simulation:
         line = f"in {self!r}, trace {self.trace_hash}"
         with self._world:
             self.leftovers = tuple(self.blocked())
-            self._end_leftovers()
+            self.loop.inject = None
+            if self._hub is not None and not self._hub.dead:
+                _end_leftovers(self)
         if error is not None:
             _annotate(error, line)
         if self._errors and not self._errors_seen:
             print(self.report(), file=sys.stderr)
 
-    def _end_leftovers(self) -> None:
-        """Kill what still runs; what outlives that is never switched to again."""
-        self.loop.inject = None
-        try:
-            for _ in range(3):
-                alive = self.alive()
-                if not alive or self._hub is None or self._hub.dead:
-                    return
-                gevent.killall(alive, block=False)
-                self.settle()
-                if self.alive():
-                    self.advance(_PATIENCE)
-        except LivelockError:
-            pass  # the seed and the leftovers are reported all the same
-
-    @staticmethod
-    def _destroy(hub: Hub) -> None:
-        hub.destroy(destroy_loop=True)
-
     def _spawned(self, newcomer: Greenlet[..., Any]) -> None:
         if newcomer.loop is cast(Any, self.loop):
-            self._greenlets.add(newcomer)
+            self.greenlets.add(newcomer)
             self.number(newcomer)
 
     # -- time ---------------------------------------------------------------------------------
@@ -187,18 +171,13 @@ class Simulation:
         """Start a greenlet, as :func:`gevent.spawn` does."""
         return gevent.spawn(function, *args, **kwargs)
 
-    @property
-    def greenlets(self) -> WeakSet[Greenlet[..., Any]]:
-        """Every greenlet that was spawned in here and still exists, dead ones included."""
-        return self._greenlets
-
     def number(self, someone: greenlet) -> int:
         """The number of a greenlet: 0 is the main one, then 1, 2, ... as they were spawned."""
         return self.loop.trace.number(someone)
 
     def alive(self) -> list[Greenlet[..., Any]]:
         """The greenlets that have not ended, by number; those not begun yet are among them."""
-        return sorted((g for g in self._greenlets if not g.ready()), key=self.number)
+        return sorted((g for g in self.greenlets if not g.ready()), key=self.number)
 
     def blocked(self) -> list[str]:
         """Where each living greenlet waits, one line each."""
@@ -246,13 +225,28 @@ class Simulation:
     def report(self) -> str:
         """The whole story of :attr:`errors`, with tracebacks and the seed."""
         stories = ["".join(traceback.format_exception(e)) for e in self._errors]
-        return "\n".join([f"{len(stories)} errors in {self!r}", *stories])
+        return "\n".join([f"died of errors in {self!r}:", *stories])
 
     def __repr__(self) -> str:
         return (
             f"<Simulation seed={self.seed}: now {self.now:.6f}, {self.steps} steps, "
             f"{len(self.alive())} greenlets, {len(self._errors)} errors>"
         )
+
+
+def _end_leftovers(sim: Simulation) -> None:
+    """Kill what still runs; what outlives that is never switched to again."""
+    try:
+        for _ in range(3):
+            alive = sim.alive()
+            if not alive:
+                return
+            gevent.killall(alive, block=False)
+            sim.settle()
+            if sim.alive():
+                sim.advance(_PATIENCE)
+    except LivelockError:
+        pass  # the seed and the leftovers are reported all the same
 
 
 @contextmanager
@@ -281,8 +275,16 @@ def _task(someone: Greenlet[..., Any]) -> str:
 
 
 def _place(frame: FrameType | None) -> str:
-    """Where a suspended greenlet stands."""
+    """Where a suspended greenlet stands, in code that is not gevent's if there is any."""
     if frame is None:
         return "not begun"
-    code = frame.f_code
-    return f"at {code.co_filename}:{frame.f_lineno} in {code.co_name}"
+    place = frame
+    while place.f_back is not None and _is_gevent(place):
+        place = place.f_back
+    place = frame if _is_gevent(place) else place
+    code = place.f_code
+    return f"at {code.co_filename}:{place.f_lineno} in {code.co_name}"
+
+
+def _is_gevent(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("gevent.")

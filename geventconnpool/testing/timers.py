@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geventconnpool.testing.watchers import Function, Watcher
 
 if TYPE_CHECKING:
-    from geventconnpool.testing.loop import SimulatedLoop
+    from geventconnpool.testing.schedule import Schedule
 
 __all__ = ["Timer", "TimerQueue"]
 
@@ -21,7 +21,7 @@ class Timer(Watcher):
 
     def __init__(
         self,
-        loop: SimulatedLoop,
+        loop: Schedule,
         after: float = 0.0,
         repeat: float = 0.0,
         ref: bool = True,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from geventconnpool.testing.loop import SimulatedLoop
+    from geventconnpool.testing.schedule import Schedule
 
 __all__ = [
     "AsyncWatcher",
@@ -95,7 +95,7 @@ class Watcher:
     )
 
     def __init__(
-        self, loop: SimulatedLoop, kind: str, ref: bool = True, priority: int | None = None
+        self, loop: Schedule, kind: str, ref: bool = True, priority: int | None = None
     ) -> None:
         self.loop = loop
         self.kind = kind
@@ -227,7 +227,7 @@ class IoWatcher(Watcher):
 
     def __init__(
         self,
-        loop: SimulatedLoop,
+        loop: Schedule,
         fd: int,
         events: int,
         ref: bool = True,
@@ -291,7 +291,7 @@ class ChildWatcher(Watcher):
 
     __slots__ = ("pid", "rpid", "rstatus")
 
-    def __init__(self, loop: SimulatedLoop, pid: int, ref: bool = True) -> None:
+    def __init__(self, loop: Schedule, pid: int, ref: bool = True) -> None:
         super().__init__(loop, "child", ref)
         self.pid = pid
         self.rpid: int | None = None

@@ -18,7 +18,7 @@ __all__ = ["Load", "Tally", "Waits"]
 
 _THINKING = 0.1  # seconds between two requests of one client, on average
 _PATIENCE = 10.0
-_SHORT_PATIENCE = 1.0  # shorter than the latest answers
+_SHORT_PATIENCE = 1.2  # shorter than the latest answers
 _MISHAPS = 0.03  # share of requests
 _STEPS = 50  # of the waits' histogram, for each factor of e: 2 % wide
 
@@ -139,13 +139,13 @@ class Client:
         except gevent.Timeout as expired:
             if expired is not timer:
                 raise
-            return "timed out"
+            return "timed_out"
         except ApplicationError:
-            return "application error"
+            return "application_error"
         except PoolTimeout:
-            return "no connection in time"
+            return "no_connection_in_time"
         except OSError:
-            return "connection broken"
+            return "connection_broken"
 
     def _converse(self, connection: DemoConnection, mishap: Mishap | None, moment: float) -> str:
         token = f"{self._number}-{self._random.getrandbits(64):016x}"
@@ -161,7 +161,7 @@ class Client:
             answer = gevent.with_timeout(moment, connection.ask, token, timeout_value=None)
         if answer is None:
             self._load.pool.discard(connection)  # the answer is still to come
-            return "gave up"
+            return "gave_up"
         if mishap is Mishap.ERROR_AFTER:
             raise ApplicationError
         if answer != token:

@@ -19,6 +19,7 @@ _KILL_FROM = 6.0  # a run so long sees the server killed at least once
 _KILL_EVERY = 5.0
 _CUT_EVERY = 0.7
 _LATE_EVERY = 0.9
+_LATE_SHARE = 0.02
 _KILL_CLIENT_EVERY = 0.15
 
 
@@ -69,7 +70,7 @@ class Faults:
         for at, pause in kill_times(self._chance("kill server"), self._seconds):
             gevent.sleep(at - now)
             now = at
-            self.counts["server kills"] += self._supervisor.kill(pause)
+            self.counts["server_kills"] += self._supervisor.kill(pause)
 
     def _repeat(self, every: float, fault: Callable[[random.Random], None]) -> None:
         chance = self._chance(fault.__name__)
@@ -82,11 +83,11 @@ class Faults:
         self.counts["cuts"] += count * self._supervisor.tell("CUT", count, how)
 
     def _answer_late(self, chance: random.Random) -> None:
-        count, seconds = chance.randint(1, 10), chance.uniform(0.1, 1.5)
-        self.counts["late answers"] += count * self._supervisor.tell("LATE", count, seconds)
+        span, late_by = chance.uniform(0.1, 0.5), chance.uniform(0.1, 2.0)
+        self._supervisor.tell("LATE", span, _LATE_SHARE, late_by)
 
     def _kill_client(self, chance: random.Random) -> None:
-        self.counts["client kills"] += self._load.kill_one(chance)
+        self.counts["client_kills"] += self._load.kill_one(chance)
 
     def _chance(self, kind: str) -> random.Random:
         return random.Random(f"{self._seed}:{kind}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 __all__ = ["FigureBook", "Figures", "read_all"]
 
-_LAYOUT = struct.Struct("=QQQQ")
+_LAYOUT = struct.Struct("=QQQQQ")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Figures:
     """The most sessions at once."""
     sessions: int = 0
     answers: int = 0
+    late: int = 0
+    """How many of the answers were late on purpose."""
 
 
 class FigureBook:
@@ -30,15 +32,13 @@ class FigureBook:
 
     def __init__(self, directory: Path) -> None:
         with open(directory / f"{os.getpid()}.figures", "w+b") as file:
-            file.write(_LAYOUT.pack(0, 0, 0, 0))
+            file.write(bytes(_LAYOUT.size))
             file.flush()
             self._map = mmap.mmap(file.fileno(), _LAYOUT.size)
 
     def write(self, figures: Figures) -> None:
         """Leave *figures* for whoever reads."""
-        _LAYOUT.pack_into(
-            self._map, 0, figures.open, figures.most, figures.sessions, figures.answers
-        )
+        _LAYOUT.pack_into(self._map, 0, *astuple(figures))
 
 
 def read_all(directory: Path) -> dict[int, Figures]:

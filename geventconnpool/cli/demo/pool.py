@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gevent import socket, ssl
 
+from geventconnpool.backoff import Backoff
 from geventconnpool.cli.demo.certificates import HOST_NAME
 from geventconnpool.cli.demo.lines import Lines
 from geventconnpool.events import CloseReason, Event
@@ -76,6 +77,7 @@ class DemoPool(ConnectionPool[DemoConnection]):
             connect_timeout=5.0,
             keepalive_timeout=2.0,
             close_timeout=2.0,
+            backoff=Backoff(cap=1.0),  # the server is near, and back soon
             listeners=[listener],
         )
         self.port = port

@@ -30,6 +30,7 @@ from geventconnpool.errors import PoolError
 __all__ = ["run"]
 
 _FULL_WITHIN = 6.0  # seconds from the last restart, or from the end of the load
+_RESTARTED_WITHIN = 6.0
 _LAST_REQUESTS = 4.0
 _FIRST_FILL = 10.0
 _LOOK_EVERY = 0.02
@@ -151,7 +152,10 @@ class _Demo:
         return self._summary(seconds)
 
     def _summary(self, seconds: float) -> Summary:
-        arguments = self._arguments
+        arguments, figures = self._arguments, self._supervisor.figures
+        faults = (
+            {} if self._faults is None else {**self._faults.counts, "late_answers": figures.late}
+        )
         return Summary(
             seconds=round(seconds, 3),
             seed=arguments.seed,
@@ -160,8 +164,8 @@ class _Demo:
             tls=arguments.tls,
             calm=arguments.calm,
             interrupted=self._interrupts > 0,
-            most_at_server=self._supervisor.figures.most,
-            faults=dict(self._faults.counts) if self._faults is not None else {},
+            most_at_server=figures.most,
+            faults=faults,
             warnings=self._warnings.listed(),
             **of_requests(self._tally),
             **of_pool(self._pool.stats()),
@@ -188,13 +192,20 @@ class _Demo:
         self._supervisor.hurry()
         ended = clock.now()
         while self._interrupts < 2 and not self._is_full():
-            up_at = [restart.up_at or clock.now() for restart in self._supervisor.restarts[-1:]]
-            if clock.now() > max([ended, *up_at]) + _FULL_WITHIN:
+            if clock.now() > self._full_by(ended):
                 return
             gevent.sleep(_LOOK_EVERY)
 
+    def _full_by(self, ended: float) -> float:
+        """When the pool must be full, as far as can be told."""
+        for last in self._supervisor.restarts[-1:]:
+            if last.up_at is None:
+                return ended + _RESTARTED_WITHIN + _FULL_WITHIN
+            return max(ended, last.up_at) + _FULL_WITHIN
+        return ended + _FULL_WITHIN
+
     def _is_full(self) -> bool:
-        return self._supervisor.pid is not None and usable(self._pool.stats()) == self._pool.size
+        return usable(self._pool.stats()) == self._pool.size
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -146,7 +146,7 @@ def _drawing(view: View) -> RenderableType:
         Text(f"{view.elapsed:.1f} of {view.seconds:g} s"),
     )
     drawing = Table.grid(padding=(0, 2))
-    drawing.add_column(style="bold", no_wrap=True)
+    drawing.add_column(style="bold", no_wrap=True, min_width=5)
     drawing.add_column(no_wrap=True, overflow="ellipsis")
     drawing.add_row("time", time)
     for name, text in (("pool", view.pool), ("rates", view.rates), ("waits", view.waits)):

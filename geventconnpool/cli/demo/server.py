@@ -12,13 +12,14 @@ A session counts until this side has seen its end, so a client that waits for th
 hang up, too, before it opens another connection never lets it count one too many.
 
 On a *leash* (its standard input is a pipe from the demo) it obeys ``CUT count how`` and
-``LATE count seconds``, and ends when the other end of the pipe does: no orphans.
+``LATE span share seconds``, and ends when the other end of the pipe does: no orphans.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -26,10 +27,12 @@ from typing import Any
 
 import gevent
 from gevent import socket, ssl
+from gevent.event import Event
 from gevent.fileobject import FileObject
 from gevent.queue import Queue
 from gevent.server import StreamServer
 
+from geventconnpool import clock
 from geventconnpool.cli.demo.figures import FigureBook, Figures
 from geventconnpool.cli.demo.lines import Lines
 
@@ -114,8 +117,8 @@ class DemoServer:
         self._book = book
         self._random = random.Random(seed)
         self._sessions: dict[Session, None] = {}  # in order of arrival, for the seed's sake
-        self._most = self._entered = self._answers = 0
-        self._late: list[float] = []
+        self._most = self._entered = self._answers = self._late = 0
+        self._late_until = self._late_share = self._late_by = 0.0
         self._server = StreamServer(_listener(port), self._serve)
         self._server.start()
 
@@ -127,7 +130,7 @@ class DemoServer:
     @property
     def figures(self) -> Figures:
         """What was counted so far."""
-        return Figures(len(self._sessions), self._most, self._entered, self._answers)
+        return Figures(len(self._sessions), self._most, self._entered, self._answers, self._late)
 
     def enter(self, session: Session) -> int:
         """Count *session*; returns its number."""
@@ -149,28 +152,32 @@ class DemoServer:
 
     def answer_delay(self) -> float:
         """How long the next answer takes."""
-        return self._late.pop() if self._late else self._random.uniform(*_WORK)
+        if clock.now() < self._late_until and self._random.random() < self._late_share:
+            self._late += 1
+            return self._late_by
+        return self._random.uniform(*_WORK)
 
-    def obey(self, verb: str = "", count: str = "", how: str = "", *rest: str) -> None:
+    def obey(self, verb: str = "", *rest: str) -> None:
         """Do what the demo's leash says; what is not understood is left."""
         if verb == "LATE":
-            self._late = [float(how)] * int(count)
+            span, self._late_share, self._late_by = map(float, rest)
+            self._late_until = clock.now() + span
         elif verb == "CUT":
-            sessions = list(self._sessions)
-            for session in self._random.sample(sessions, min(int(count), len(sessions))):
-                session.cut(how)
+            self._cut(int(rest[0]), rest[1])
+
+    def _cut(self, count: int, how: str) -> None:
+        sessions = list(self._sessions)
+        for session in self._random.sample(sessions, min(count, len(sessions))):
+            session.cut(how)
 
     def serve_until_let_go(self) -> None:
         """Obey standard input, and return at its end."""
         for line in FileObject(sys.stdin.fileno(), "rb", closefd=False):
             self.obey(*line.decode("ascii").split())
 
-    def serve_forever(self) -> None:
-        """Serve until Ctrl-C."""
-        try:
-            self._server.serve_forever()
-        except KeyboardInterrupt:
-            return
+    def stop(self) -> None:
+        """Listen no longer, and end all sessions."""
+        self._server.stop(timeout=0)
 
     def _write_down(self) -> None:
         if self._book is not None:
@@ -228,10 +235,12 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"demo-server: --port {arguments.port}: {error}", file=sys.stderr)
         return 1
+    enough = Event()
+    gevent.signal_handler(signal.SIGINT, enough.set)
     print(f"READY {server.port}", flush=True)
     if arguments.leash:
         server.serve_until_let_go()
     else:
-        server.serve_forever()
+        enough.wait()
         print(server.figures)
     return 0

@@ -192,7 +192,8 @@ def of_restarts(restarts: Sequence[Restart], began: float) -> dict[str, Any]:
 
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count:,} {name}" for name, count in ordered if count) or "none"
+    texts = [f"{name.replace('_', ' ')} {count:,}" for name, count in ordered if count]
+    return ", ".join(texts) or "none"
 
 
 def _wait_text(waits: WaitSummary) -> str:

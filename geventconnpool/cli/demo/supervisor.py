@@ -88,6 +88,7 @@ class Supervisor:
             max((book.most for book in books.values()), default=0),
             sum(book.sessions for book in books.values()),
             sum(book.answers for book in books.values()),
+            sum(book.late for book in books.values()),
         )
 
     def start(self) -> None:
@@ -118,7 +119,6 @@ class Supervisor:
             return False
         try:
             self._server.stdin.write(" ".join(map(str, words)).encode("ascii") + b"\n")
-            self._server.stdin.flush()
         except OSError:
             return False
         return True
@@ -147,11 +147,14 @@ class Supervisor:
         return pause
 
     def _restart(self) -> None:
+        told = ""
         while self._server is None:
             try:
                 self._start_server()
             except ServerError as error:
-                self._note(f"no server yet: {error}")
+                if told != str(error):
+                    told = str(error)
+                    self._note(f"no server yet: {told}")
                 gevent.sleep(_RETRY)
         self.restarts[-1].up_at = clock.now()
         self._note(f"server {self.pid} started")
@@ -165,6 +168,7 @@ class Supervisor:
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=stderr,
+                bufsize=0,  # nothing left to flush when the server is dead
                 start_new_session=True,
                 env=_environment(),
             )

@@ -1,0 +1,175 @@
+"""Every example in README.rst and docs/ is run, and the tables agree with the package."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import geventconnpool
+
+sys.path.insert(0, str(Path(__file__).parent / "documentation"))
+import examples
+
+SECONDS = 60
+DEMO = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/python -m geventconnpool demo"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m tests"
+
+IN_WORDS = {
+    "backoff": "``Backoff()``",
+    "min_size": "``size``",
+    "name": '``"pool-1"``, ...',
+}
+"""Defaults for which the signature says ``None``."""
+
+PAGES = examples.pages()
+WITH_CODE = [page for page in PAGES if any(b.language == "python" for b in examples.blocks(page))]
+
+
+def _text(page: str) -> str:
+    return examples.ROOT.joinpath(page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=str)
+def test_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    """Each page in a process of its own, with a bound, and with nothing said on stderr."""
+    home = Path(geventconnpool.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-W", "default", examples.__file__, str(page)],
+        env={**os.environ, "PYTHONPATH": str(home)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = sum(block.language == "python" for block in examples.blocks(page))
+    assert done.stdout == f"{expected} blocks ran\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_no_block_is_skipped(page: Path) -> None:
+    """Whatever looks like code on a page is a block that the collector found and knows."""
+    text = _text(str(page))
+    found = examples.blocks(page)
+
+    directives = re.findall(r"^\s*\.\. (?:[\w-]*code[\w-]*|literalinclude|doctest):", text, re.M)
+    assert len(found) == len(directives)
+    assert [b.line for b in found if b.language not in examples.LANGUAGES] == []
+    assert [b.line for b in found if not b.text.strip()] == []
+    assert not re.search(r"^(?!\s*\.\. ).*::$", text, re.M), "a literal block would not be run"
+    assert not re.search(r"^\s*>>> ", text, re.M), "a doctest would not be run"
+    if any(block.language == "output" for block in found):
+        assert page in WITH_CODE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_hidden_setup_is_told_apart_from_comments(page: Path) -> None:
+    """A misspelt comment would be skipped in silence."""
+    text = _text(str(page))
+
+    comments = re.findall(r"^\s*\.\. (?![\w:+-]+::|_|\[|\|)(.*)$", text, re.M)
+    known = ("invisible-code-block: python", "stand-in: ")
+    assert [comment for comment in comments if not comment.startswith(known)] == []
+
+
+def test_pages_with_code_are_many() -> None:
+    """The collector itself still collects."""
+    assert Path("README.rst") in WITH_CODE
+    assert Path("docs/tutorial.rst") in WITH_CODE
+    assert len(WITH_CODE) >= 12
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_and_configurations_can_be_read(page: Path) -> None:
+    for block in examples.blocks(page):
+        if block.language == "console":
+            assert block.text.startswith("$ ")
+        if block.language == "ini":
+            configparser.ConfigParser().read_string(block.text)
+    for command in examples.commands(page):
+        examples.check_command(command)
+
+
+def test_readme_shows_the_two_commands() -> None:
+    assert examples.readme_commands() == {"demo": DEMO, "tests": TESTS}
+
+
+def test_readme_needs_no_sphinx() -> None:
+    """PyPI shows it, and knows neither roles nor directives of Sphinx."""
+    text = _text("README.rst")
+
+    assert not re.search(r":[\w:]+:`", text)
+    assert set(re.findall(r"^\s*\.\. ([\w-]+)::", text, re.M)) == {"code-block"}
+
+
+def test_readme_renders_without_complaint() -> None:
+    core = pytest.importorskip("docutils.core")
+
+    core.publish_string(
+        _text("README.rst"),
+        writer="html5",
+        settings_overrides={"report_level": 1, "halt_level": 1, "warning_stream": False},
+    )
+
+
+def _first_cells(page: str) -> dict[str, str]:
+    """The first cell of each row of the list tables of a page, with the second one."""
+    rows = re.findall(r"^   \* - ``([^`]+)``\n     - (.*)$", _text(page), re.M)
+    return dict(rows)
+
+
+def test_every_option_stands_in_the_reference_with_its_default() -> None:
+    shown = _first_cells("docs/reference/options.rst")
+    parameters = dict(inspect.signature(geventconnpool.ConnectionPool.__init__).parameters)
+    del parameters["self"]
+
+    assert set(shown) == set(parameters)
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty:
+            assert shown[name] == "required"
+        else:
+            assert shown[name] == IN_WORDS.get(name, f"``{_in_code(parameter.default)}``")
+
+
+def _in_code(default: object) -> str:
+    """A default as somebody would write it."""
+    if isinstance(default, str):
+        return f'"{default}"'
+    if isinstance(default, tuple):
+        names = ", ".join(each.__name__ for each in default)
+        return f"({names},)" if len(default) == 1 else f"({names})"
+    return repr(default)
+
+
+def test_every_statistic_stands_in_the_reference() -> None:
+    fields = {field.name for field in dataclasses.fields(geventconnpool.PoolStats)}
+
+    assert set(_first_cells("docs/reference/stats.rst")) == fields
+
+
+def test_every_close_reason_stands_in_the_reference() -> None:
+    shown = set(_first_cells("docs/reference/events.rst"))
+
+    assert {reason.value for reason in geventconnpool.CloseReason} <= shown
+
+
+def test_every_event_field_stands_in_the_reference() -> None:
+    fields = {field.name for field in dataclasses.fields(geventconnpool.Event)}
+
+    assert fields <= set(_first_cells("docs/reference/events.rst"))
+
+
+def test_every_public_name_stands_in_the_reference() -> None:
+    page = _text("docs/reference/api.rst")
+    documented = set(re.findall(r"^\.\. auto\w+:: geventconnpool\.(\w+)$", page, re.M))
+
+    assert documented == set(geventconnpool.__all__)
