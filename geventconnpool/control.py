@@ -37,6 +37,8 @@ class Control:
         try:
             state.settle(began)
             engine.settle()
+            if limit != 0 and not state.is_ready and not engine.can_wait():
+                raise engine.misuse("wait_ready() waits, and the loop, a hook or a listener cannot")
             is_over = engine.wait_for(
                 lambda: engine.state.is_ready or engine.state.phase is not Phase.OPEN, limit
             )

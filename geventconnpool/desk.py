@@ -35,54 +35,65 @@ class Desk:
     def acquire(self, timeout: float | None | NotGiven, by_hand: bool) -> Slot:
         """Take a connection, *by_hand* or for a block."""
         engine = self._engine
+        state = engine.state
         common = timeout is NOT_GIVEN
         limit = engine.options.timeout if timeout is NOT_GIVEN else check_timeout(timeout)
-        engine.here()
-        began = clock.now()
-        if engine.state.journal is not None:
-            engine.state.tell("acquire_started")
-            engine.settle()
-        slot = self._take(limit, began, common)
+        began = engine.now()
+        if not state.is_simple:
+            slot = self._take_and_tell(limit, began, common)
+        elif state.line.count:  # nobody overtakes
+            slot = self._wait(limit, began, common)
+        else:
+            slot = self._take(limit, began, common)
         slot.by_hand = by_hand
         if not by_hand:
-            slot.become(TAKEN)
+            slot.state = TAKEN
+        return slot
+
+    def _take_and_tell(self, limit: float | None, began: float, common: bool) -> Slot:
+        """A slot, for a pool that has listeners, or looks for leaks."""
+        engine, state = self._engine, self._engine.state
+        state.tell("acquire_started")
+        engine.settle()
+        slot = self._take(limit, began, common)
         if engine.options.leak_threshold is not None:
-            slot.holder = trail_from_here(3)
-        if engine.state.journal is not None:
-            self._tell_acquired(slot, clock.now() - began)
+            slot.holder = trail_from_here(4)
+        state.tell("connection_acquired", slot, seconds=engine.now() - began)
+        try:
+            engine.settle()
+        except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
+            if slot.is_out:
+                self._hand_in(slot, None)
+            raise
         return slot
 
     def _take(self, limit: float | None, began: float, common: bool) -> Slot:
         """A slot at once, or after a wait, or an error."""
-        engine, state = self._engine, self._engine.state
+        state = self._engine.state
         refusal = state.refusal(began)
         if refusal is not None:
             raise self._failed(refusal, began)
         slot = state.take(began)
-        if slot is not None:
-            return slot
-        most = engine.options.max_waiting
-        if most is not None and len(state.line) >= most:
-            raise self._failed("too_many_waiters", began)
-        if limit is not None and limit <= 0:
-            raise self._failed("timeout", began)
-        if getcurrent() is engine.hub or engine.herald.is_speaking_here():
-            state.counters.acquire_errors += 1
-            state.tell("acquire_failed", seconds=0.0, reason="interrupted")
-            engine.settle()
-            raise engine.misuse("no connection is free, and the loop or a listener cannot wait")
-        return self._wait(limit, began, common)
+        return self._wait(limit, began, common) if slot is None else slot
 
     def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
         """Stand in line until served, refused, or interrupted."""
         engine, state = self._engine, self._engine.state
-        waiter = Waiter(None if limit is None else began + limit)
-        waiter.greenlet = getcurrent()
+        current = getcurrent()
+        if (
+            limit == 0.0
+            or engine.options.max_waiting is not None
+            or current is engine.hub
+            or not state.is_simple
+        ):
+            self._check_may_wait(limit, began)
+        waiter = Waiter(None if limit is None else began + limit, current.switch)
         state.enter(waiter, began, common)
-        engine.arm_deadline(waiter.deadline)
+        if limit is not None and began + limit < engine.deadline.at:
+            engine.arm_deadline(waiter.deadline)
         switch = engine.hub.switch
         try:
-            if state.orders or state.pacer.failures or not engine.herald.is_silent:
+            if state.orders or state.journal or state.pacer.failures:
                 engine.settle()
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
                 switch()
@@ -91,16 +102,36 @@ class Desk:
         except BaseException:
             self._interrupted(waiter, began)
             raise
-        now = clock.now()
-        engine.state.counters.wait_seconds += now - began
         slot = waiter.slot
         if slot is None:
+            state.counters.wait_seconds += engine.now() - began
             raise self._failed(waiter.refusal or "interrupted", began)
+        # It was handed over, and stamped, a moment ago: no need to read the clock again.
+        engine.state.counters.wait_seconds += slot.since - began
         return slot
+
+    def _check_may_wait(self, limit: float | None, began: float) -> None:
+        """Raise unless one more may stand in line, here and now."""
+        engine = self._engine
+        most = engine.options.max_waiting
+        if most is not None and engine.state.line.count >= most:
+            raise self._failed("too_many_waiters", began)
+        if limit == 0.0:
+            raise self._failed("timeout", began)
+        if engine.herald.speaker is getcurrent() or getcurrent() is engine.hub:
+            raise self._cannot_wait()
+
+    def _cannot_wait(self) -> PoolError:
+        engine = self._engine
+        engine.state.counters.acquire_errors += 1
+        engine.state.tell("acquire_failed", seconds=0.0, reason="interrupted")
+        engine.settle()
+        return engine.misuse("no connection is free, and the loop or a listener cannot wait")
 
     def _stand_again(self, waiter: Waiter) -> None:
         """A drain has taken the connection on its way to *waiter*."""
         engine = self._engine
+        engine.forget_revoked(waiter.slot)
         engine.state.enter_again(waiter, clock.now())
         engine.arm_deadline(waiter.deadline)
         engine.settle()
@@ -111,6 +142,7 @@ class Desk:
         state = engine.state
         if waiter.callback is not None:
             waiter.callback.stop()
+        engine.forget_revoked(waiter.slot)
         state.counters.acquire_errors += 1
         state.counters.wait_seconds += now - began
         state.tell("acquire_failed", seconds=now - began, reason="interrupted")
@@ -129,24 +161,17 @@ class Desk:
         engine.settle()
         return error
 
-    def _tell_acquired(self, slot: Slot, waited: float) -> None:
-        engine = self._engine
-        engine.state.tell("connection_acquired", slot, seconds=waited)
-        try:
-            engine.settle()
-        except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
-            if slot.is_out:
-                self._hand_in(slot, None)
-            raise
-
     # -- bringing back
 
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
-        self._engine.here()
-        if slot.state is ACTIVE and not slot.by_hand:
-            self._hand_in(slot, error)
-        # else it was brought back by hand, detached, or taken away: nothing is left to do
+        engine = self._engine
+        if error is None and (slot.descriptor is None or engine.watcher.fault(slot) is None):
+            waiter = engine.state.pass_to_next(slot, engine.now())
+            if waiter is not None:
+                waiter.callback = engine.run_callback(waiter.wake)
+                return
+        self._hand_in(slot, error)
 
     def release(self, connection: Any, discard: bool) -> None:
         """*connection* is brought back by hand."""
@@ -184,7 +209,8 @@ class Desk:
         slot = engine.state.books.find(connection)
         if slot is not None and slot.state is ACTIVE:
             return slot
-        if engine.revoked.get(id(connection)) is connection:
+        revoked = engine.revoked.get(id(connection))
+        if revoked is not None and revoked[0] is connection:
             if forget:
                 del engine.revoked[id(connection)]
             return None

@@ -60,7 +60,7 @@ class Engine:
             Order.RESET: keepalive.vet,
             Order.CLOSE: retirement.close,
         }
-        self.revoked: dict[int, Any] = {}
+        self.revoked: dict[int, tuple[Any, Slot]] = {}
         """Connections taken from their users, who may still bring them back."""
         self.is_inherited = False
         self.control = Control(self)
@@ -78,12 +78,14 @@ class Engine:
         self.calm = state.calm
         self.upkeep = Upkeep(state)
         self.hub = get_hub()
-        self.thread = state.calm.thread = get_ident()
+        self.now = clock.source()
+        self.run_callback = self.hub.loop.run_callback
+        self.thread = get_ident()
         weak = weakref.WeakMethod
         self.watcher = Watcher(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
         self.desk = Desk(self)
         self._tick = Alarm(self.hub.loop, _weakly(weak(self._on_tick)))
-        self._deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
+        self.deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
         self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
@@ -101,6 +103,7 @@ class Engine:
     def begin(self) -> None:
         """Open now."""
         self._tick.repeat(tick_seconds(self.options))
+        self.calm.thread = self.thread
         commands.open_(self.state, clock.now())
         self.settle()
 
@@ -167,7 +170,7 @@ class Engine:
 
     def _perform(self, what: Order, subject: Any) -> None:
         if what is Order.WAKE:
-            self._wake(subject)
+            self.wake(subject)
         elif what is Order.PAUSE:
             now = clock.now()
             self.state.pacer.pause_until(now + filling.draw_pause(self, subject))
@@ -186,8 +189,8 @@ class Engine:
         """Whether nothing is left to perform or to tell."""
         return not self.state.orders and self.herald.is_silent
 
-    def _wake(self, waiter: Waiter) -> None:
-        waiter.callback = self.hub.loop.run_callback(waiter.greenlet.switch)
+    def wake(self, waiter: Waiter) -> None:
+        waiter.callback = self.run_callback(waiter.wake)
 
     def _start(self, slot: Slot, how: Order) -> None:
         """Put a greenlet of the pool to work on *slot*."""
@@ -225,7 +228,13 @@ class Engine:
 
     def revoke(self, slot: Slot) -> None:
         """*slot*'s connection is taken from its user, who may bring it back for all that."""
-        self.revoked[id(slot.connection)] = slot.connection
+        self.revoked[id(slot.connection)] = (slot.connection, slot)
+
+    def forget_revoked(self, slot: Slot | None) -> None:
+        """Whoever had *slot* has let go of it: what was taken from them need not be kept."""
+        for key, (_, owner) in list(self.revoked.items()):
+            if owner is slot:
+                del self.revoked[key]
 
     def drop_lost(self) -> None:
         """Replace the idle connections that the kernel says are no good any more."""
@@ -248,8 +257,8 @@ class Engine:
         if self.state.phase is not Phase.CLOSED:
             self.upkeep.tick(now)
         self.state.now = now
-        if not len(self.state.line):
-            self._deadline.stop()
+        if not self.state.line.count:
+            self.deadline.stop()
         self.settle()
         # The first checkout after a tick takes the careful path and reads the clock: a lone
         # use is timed exactly, a crowd of uses on average.
@@ -275,21 +284,21 @@ class Engine:
 
     def arm_deadline(self, deadline: float | None) -> None:
         """See to it that the waiter with this deadline is sent away in time."""
-        if deadline is not None and deadline < self._deadline.at:
-            self._deadline.set(deadline, ref=True)
+        if deadline is not None and deadline < self.deadline.at:
+            self.deadline.set(deadline, ref=True)
 
     def _arm_alarm(self) -> None:
         state = self.state
         at = state.next_alarm(clock.now())
         # Without a reference the loop would end, and with it the wait of those who wait.
-        ref = bool(len(state.line) or state.ready_wanted)
+        ref = bool(state.line.count or state.ready_wanted)
         self._alarm.set(at, ref=ref)
 
     # -- the end
 
     def stop(self) -> None:
         """Nothing more will become due."""
-        for alarm in (self._tick, self._alarm, self._deadline):
+        for alarm in (self._tick, self._alarm, self.deadline):
             alarm.stop()
         self.watcher.close()
         self.state.tell("pool_closed")
@@ -317,7 +326,7 @@ class Engine:
     def can_wait(self) -> bool:
         """Whether the current greenlet may be parked: not the loop, a hook or a listener."""
         current = gevent.getcurrent()
-        if current is self.hub or self.herald.is_speaking_here():
+        if current is self.hub or self.herald.speaker is current:
             return False
         slots = list(self.state.books.slots.values())
         return all(s.job is None or s.job.greenlet is not current for s in slots)
@@ -339,8 +348,9 @@ class Engine:
     def inherited(self) -> None:
         """This process is a child: never touch what the parent talks through."""
         self.is_inherited = True
-        self.state.calm.shut()
-        for alarm in (self._tick, self._alarm, self._deadline):
+        self.calm.shut()
+        self.calm.thread = 0
+        for alarm in (self._tick, self._alarm, self.deadline):
             alarm.stop()
         inheritance.bury(self)
 
@@ -354,6 +364,7 @@ class Engine:
         state.phase = old.phase
         self._build(state)
         if state.phase is Phase.PAUSED:
+            self.calm.thread = self.thread
             self._tick.repeat(tick_seconds(self.options))
         elif state.phase is Phase.OPEN:
             self.begin()

@@ -31,7 +31,8 @@ class Herald:
         self._journal = journal
         self._listeners = listeners
         self._sayings: deque[tuple[int, str, tuple[object, ...]]] = deque()
-        self._speaker: Any = None
+        self.speaker: Any = None
+        """The greenlet that is telling listeners something."""
 
     def say(self, level: int, message: str, *args: object) -> None:
         """Log *message* at the next call of `speak`."""
@@ -42,21 +43,17 @@ class Herald:
         """Whether there is nothing to tell."""
         return not self._journal and not self._sayings
 
-    def is_speaking_here(self) -> bool:
-        """Whether the current greenlet is inside a listener."""
-        return self._speaker is not None and self._speaker is getcurrent()
-
     def speak(self) -> None:
         """Tell everything. What listeners cause is told after what they were told."""
-        if self._speaker is not None:
+        if self.speaker is not None:
             return  # the one who speaks goes on until nothing is left
-        self._speaker = getcurrent()
+        self.speaker = getcurrent()
         escaped: BaseException | None = None
         try:
             while not self.is_silent:
                 escaped = self._tell_one() or escaped
         finally:
-            self._speaker = None
+            self.speaker = None
         if escaped is not None:
             raise escaped
 

@@ -50,6 +50,8 @@ class Lease(Slot, Generic[C]):
         traceback: TracebackType | None,
     ) -> None:
         calm = self._calm
+        if get_ident() != calm.thread:
+            self._engine.here()
         # On a calm day a clean return is a store and an append. That `since` is the very
         # object `now` says that it was taken on this path, within this tick.
         if (
@@ -58,12 +60,13 @@ class Lease(Slot, Generic[C]):
             and self.plain
             and self.state is ACTIVE
             and (self.fileno is None or self.fileno() == self.descriptor.fd)
-            and get_ident() == calm.thread
         ):
             self.state = IDLE
             calm.put(self)
-        else:
+        elif self.state is ACTIVE and not self.by_hand:
             self._engine.desk.leave(self, error)
+        else:  # it was brought back by hand, detached, or taken away: nothing is left to do
+            self._engine.forget_revoked(self)
 
     def __repr__(self) -> str:
         return f"<Lease of connection {self.id}: {self.state.value}>"

@@ -188,22 +188,20 @@ class ConnectionPool(Generic[C]):
         :raises PoolTimeout: none came free in time.
         :raises PoolClosed, PoolPaused, PoolUnavailable, TooManyWaiters, WrongHub: at once.
         """
-        # The calm path: nobody waits, nothing special is asked for. `desk` has the careful one.
         engine = self.__engine
         calm = engine.calm
-        if timeout is NOT_GIVEN and _SAME_PROCESS[0] and get_ident() == calm.thread:
-            try:
-                slot = calm.pick()
-            except IndexError:
-                pass
-            else:
-                if slot.state is IDLE:
-                    slot.state = TAKEN
-                    slot.since = calm.now
-                    slot.uses += 1
-                    return slot
-                engine.state.books.exorcise(slot)
-        return engine.desk.acquire(timeout, by_hand=False)  # type: ignore[return-value]
+        if get_ident() != calm.thread or not _SAME_PROCESS[0]:
+            engine.here()
+        elif timeout is NOT_GIVEN and calm.shelf:
+            # A calm day: nobody waits, nothing special is asked for. `desk` is careful.
+            slot = calm.pick()
+            if slot.state is IDLE:
+                slot.state = TAKEN
+                slot.since = calm.now
+                slot.uses += 1
+                return slot
+            engine.state.books.exorcise(slot)
+        return engine.desk.acquire(timeout, False)  # type: ignore[return-value]
 
     def acquire(self, blocking: bool = True, timeout: float | None | NotGiven = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""
@@ -213,6 +211,7 @@ class ConnectionPool(Generic[C]):
             if timeout is not NOT_GIVEN:
                 raise ValueError(f"timeout must not be given with blocking=False ({timeout!r})")
             timeout = 0.0
+        self.__engine.here()
         return self.__engine.desk.acquire(timeout, by_hand=True).connection  # type: ignore[no-any-return]
 
     def release(self, c: C, discard: bool = False) -> None:

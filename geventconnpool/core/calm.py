@@ -8,39 +8,40 @@ path. One small object, so that the calm path has few steps (each is about 2 % o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 from geventconnpool.core.slot import Slot
 
 __all__ = ["Calm"]
 
-_nothing: Callable[[], Slot] = deque[Slot]().pop
-"""Raises IndexError, as the shelf does when it is empty."""
-
-
 class Calm:
     """Open while an idle slot may be taken, and brought back, without a thought."""
 
-    __slots__ = ("_pick", "now", "pick", "put", "thread")
+    __slots__ = ("_shelf", "now", "pick", "put", "shelf", "thread")
 
     def __init__(self, shelf: deque[Slot], newest_first: bool) -> None:
-        self._pick: Callable[[], Slot] = shelf.pop if newest_first else shelf.popleft
-        self.pick = _nothing
-        """Takes the entry to be handed out next; IndexError where there is none."""
+        self._shelf = shelf
+        self.shelf: Sized = ()
+        """The idle slots; empty while it is shut."""
+        self.pick: Callable[[], Slot] = shelf.pop if newest_first else shelf.popleft
+        """Takes the entry to be handed out next."""
         self.put: Callable[[Slot], None] = shelf.append
         self.now: float | None = None
         """The coarse clock. A clean return within its tick needs no arithmetic."""
         self.thread = 0
-        """The native thread that the pool lives in."""
+        """The native thread that the pool lives in; 0 while it does not live."""
 
     def open(self, now: float) -> None:
-        self.pick = self._pick
+        """Let idle slots be taken."""
+        self.shelf = self._shelf
         self.now = now
 
     def shut(self) -> None:
-        self.pick = _nothing
+        """Have everybody take the careful path."""
+        self.shelf = ()
         self.now = None
 
     @property
     def is_open(self) -> bool:
+        """Whether idle slots may be taken."""
         return self.now is not None

@@ -57,6 +57,7 @@ def resize(state: PoolState, now: float, size: int, min_size: int) -> None:
     if (size, min_size) == (state.size, state.min_size):
         return
     state.size, state.min_size = size, min_size
+    state.was_shrunk = True
     state.tell("pool_resized")
     surplus = state.books.live - size
     # First what nobody has yet, then what nobody would get for longest.

@@ -28,3 +28,5 @@ class Order(enum.Enum):
     """(waiter) Its waiting is over."""
     PAUSE = "pause"
     """(number of failures) Draw the pause before the next connect."""
+
+    __hash__ = object.__hash__  # Enum's own is written in Python

@@ -26,6 +26,8 @@ class SlotState(enum.Enum):
     """Given up, but the peer may still count it."""
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and states are looked up a lot
+
 
 # Plain module names: an attribute of an Enum class costs a look-up on every checkout.
 CONNECTING = SlotState.CONNECTING

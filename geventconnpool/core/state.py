@@ -96,13 +96,15 @@ class PoolState:
         self.name = options.name or ""
         self.now = now
         """A coarse clock: the time of the last tick."""
-        self._simple = not (
+        self.is_simple = not (
             options.listeners
             or features.reset
             or options.check_after is not None
             or options.leak_threshold is not None
         )
         """Whether no option asks for a second look at every single checkout."""
+        self.was_shrunk = False
+        """Whether connections beyond the size may still be out."""
         self.stirred = False
         """Whether anything has happened since the last tick."""
         self.ready_told = False
@@ -134,11 +136,11 @@ class PoolState:
         pacer, patience = self.pacer, self.options.fail_fast_after
         if pacer.down_since is None or self.books.open:
             return False
-        return pacer.fatal or (patience is not None and now - pacer.down_since >= patience)
+        return pacer.fatal or (patience is not None and now >= pacer.down_since + patience)
 
     def take(self, now: float) -> Slot | None:
         """A slot that can be used at once, made active; None if there is none."""
-        if len(self.line):
+        if self.line.count:
             return None  # nobody overtakes
         if self.options.check_after is None:
             slot = self.books.pop()
@@ -151,7 +153,7 @@ class PoolState:
             slot.since = now
             slot.uses += 1
             self.stirred = True
-            if self._simple and not self._is_surplus():
+            if self.is_simple and not self._is_surplus():
                 self.calm.open(self.now)
         return slot
 
@@ -164,7 +166,10 @@ class PoolState:
         """*waiter* queues up; the pool looks for something to serve it with."""
         self.line.enter(waiter, common)
         self.counters.acquires_waited += 1
-        self._seek(now)
+        self.calm.now = None  # whoever brings something back is to think of those who wait
+        books = self.books
+        if books.shelf or len(books.slots) < self.size:
+            self.settle(now)
 
     def enter_again(self, waiter: Waiter, now: float) -> None:
         """What *waiter* was served with was given up on the way: it is the next in line."""
@@ -173,13 +178,7 @@ class PoolState:
         waiter.slot = None
         waiter.waiting = True
         self.line.enter_first(waiter)
-        self._seek(now)
-
-    def _seek(self, now: float) -> None:
-        self.calm.shut()
-        books = self.books
-        if books.shelf or len(books.slots) < self.size:
-            self.settle(now)
+        self.settle(now)
 
     def leave(self, waiter: Waiter, now: float) -> None:
         """*waiter* was interrupted. What it has in hand goes to the next one."""
@@ -221,9 +220,28 @@ class PoolState:
             self._vet(slot, Order.CHECK, now)
         self.settle(now)
 
+    def pass_to_next(self, slot: Slot, now: float) -> Waiter | None:
+        """Give plain *slot*, back in order, to the longest waiter: the shortest way.
+
+        None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
+        """
+        if not (self.is_simple and slot.plain and self.line.count) or self.was_shrunk:
+            return None
+        line = self.line
+        waiter = line.pop()
+        if waiter is not None:
+            self.counters.use_seconds += now - slot.since
+            slot.proved = slot.since = now
+            slot.uses += 1
+            waiter.slot = slot
+            waiter.waiting = False
+            if not line.count:
+                self.calm.now = self.now
+        return waiter
+
     def set_aside(self, slot: Slot, now: float) -> None:
         """*slot* comes back in doubt and cannot be asked: keep it, to be handed out last."""
-        if slot.fate is not None or len(self.line) or self._is_surplus():
+        if slot.fate is not None or self.line.count or self._is_surplus():
             self.retire(slot, slot.fate or CloseReason.BROKEN, now)
         else:
             slot.since = now
@@ -328,7 +346,7 @@ class PoolState:
 
     def prove_by_age(self, now: float) -> None:
         """Connections that have been open for a second have proved themselves."""
-        for slot in [s for s in self.unproven if now - s.opened >= PROOF_SECONDS]:
+        for slot in [s for s in self.unproven if now >= s.opened + PROOF_SECONDS]:
             proved = slot.proved
             self.prove(slot, now)
             slot.proved = proved  # it was silent all the time: no reason to skip a ping
@@ -343,9 +361,9 @@ class PoolState:
             self._fill(now)
             self._tell_if_ready()
         if (
-            self._simple
+            self.is_simple
             and self.phase is Phase.OPEN
-            and not len(self.line)
+            and not self.line.count
             and not self._is_surplus()
         ):
             self.calm.open(self.now)
@@ -356,12 +374,12 @@ class PoolState:
         if self.is_unavailable(now):
             self.refuse_all("unavailable")
         books = self.books
-        while len(self.line) and books.idle:
+        while self.line.count and books.idle:
             slot = next((s for s in books.idle_slots() if not self.needs_check(s, now)), None)
             if slot is not None:
                 books.claim(slot)
                 self._hand_over(slot, now)
-            elif len(self.line) > books.checking:
+            elif self.line.count > books.checking:
                 self._vet(next(books.idle_slots()), Order.CHECK, now)
             else:
                 return
@@ -370,7 +388,7 @@ class PoolState:
         books = self.books
         wanted = max(
             self.needed - books.live,
-            len(self.line) - books.connecting - books.checking,
+            self.line.count - books.connecting - books.checking,
             self.extra - books.connecting,
         )
         if wanted <= 0 and not books.connecting:
@@ -397,8 +415,10 @@ class PoolState:
         if self.phase is Phase.OPEN:
             if pacer.resume_at > now:
                 alarms.append(pacer.resume_at)
-            if patience is not None and pacer.down_since is not None and len(self.line):
-                alarms.append(pacer.down_since + patience)
+            if patience is not None and pacer.down_since is not None and self.line.count:
+                gives_up_at = pacer.down_since + patience
+                if gives_up_at > now:  # else it has, and something else is still open
+                    alarms.append(gives_up_at)
             if pacer.failures and self.unproven:
                 alarms.append(min(slot.opened for slot in self.unproven) + PROOF_SECONDS)
         return min(alarms)
@@ -424,12 +444,12 @@ class PoolState:
             self.retire(slot, CloseReason.RESIZED, now)
         elif slot.overdue and self.may_expire(slot):
             self.retire(slot, CloseReason.EXPIRED, now)
-        elif len(self.line) and (checked or not self.needs_check(slot, now)):
+        elif self.line.count and (checked or not self.needs_check(slot, now)):
             if slot.state is not ACTIVE:
                 self.books.move(slot, ACTIVE)
             self._hand_over(slot, now)
             # The pool is as full as before: for those who still wait nothing has changed.
-            if self._simple and not len(self.line):
+            if self.is_simple and not self.line.count:
                 self.calm.open(self.now)
             return
         elif slot.state is not IDLE:
@@ -447,7 +467,7 @@ class PoolState:
         books = self.books
         if self.phase is not Phase.OPEN or self.pacer.failures:
             return False
-        busy = books.active - slot.is_out + len(self.line)
+        busy = books.active - slot.is_out + self.line.count
         if books.open > max(self.needed, busy):
             return True
         if len(books.slots) < self.size:
@@ -474,7 +494,10 @@ class PoolState:
         self._vet(slot, Order.PING, now)
 
     def _is_surplus(self) -> bool:
-        return self.books.live > self.size
+        """Whether more are alive than the size allows; only a shrink can bring that about."""
+        if self.was_shrunk:
+            self.was_shrunk = self.books.live > self.size
+        return self.was_shrunk
 
     def _note_end(self, slot: Slot, now: float, blame: bool) -> None:
         """Draw the conclusions from the end of a connection."""

@@ -14,9 +14,9 @@ __all__ = ["Line", "Waiter"]
 class Waiter:
     """Somebody who waits. Ends with a slot in hand, or with the reason why there is none."""
 
-    __slots__ = ("callback", "deadline", "greenlet", "refusal", "slot", "waiting")
+    __slots__ = ("callback", "deadline", "refusal", "slot", "waiting", "wake")
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, deadline: float | None, wake: Any = None) -> None:
         self.deadline = deadline
         self.waiting = True
         self.slot: Slot | None = None
@@ -24,7 +24,7 @@ class Waiter:
         """Why there is no connection, in the words of the ``acquire_failed`` event."""
 
         # What the performing side keeps here.
-        self.greenlet: Any = None
+        self.wake = wake
         self.callback: Any = None
 
     def serve(self, slot: Slot) -> None:
@@ -45,29 +45,33 @@ class Line:
 
     def __init__(self) -> None:
         self._order: deque[Waiter] = deque()
-        self._waiting = 0
+        self.count = 0
+        """How many wait. Plain, for it is read at every blocked checkout."""
         self._common: deque[Waiter] = deque()
         self._special: list[tuple[float, int, Waiter]] = []
         self._serial = 0
 
     def __len__(self) -> int:
-        return self._waiting
+        return self.count
 
     def enter(self, waiter: Waiter, common: bool) -> None:
         """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
         self._order.append(waiter)
-        self._waiting += 1
+        self.count += 1
         if waiter.deadline is None:
             return
         if common:
-            self._common.append(waiter)
+            queue = self._common
+            if queue and not queue[0].waiting:
+                queue.popleft()  # one out for one in: it never outgrows the line for long
+            queue.append(waiter)
         else:
             self._remember(waiter.deadline, waiter)
 
     def enter_first(self, waiter: Waiter) -> None:
         """Put *waiter*, who had been served already, back to the front."""
         self._order.appendleft(waiter)
-        self._waiting += 1
+        self.count += 1
         if waiter.deadline is not None:
             self._remember(waiter.deadline, waiter)
 
@@ -81,9 +85,7 @@ class Line:
         while order:
             waiter = order.popleft()
             if waiter.waiting:
-                self._waiting -= 1
-                if not self._waiting:
-                    self._sweep()
+                self.count -= 1
                 return waiter
         return None
 
@@ -128,16 +130,16 @@ class Line:
         return special[0][2]
 
     def _gone(self, count: int) -> None:
-        self._waiting -= count
-        if len(self._order) > 2 * self._waiting + 16 or not self._waiting:
+        self.count -= count
+        if len(self._order) > 2 * self.count + 16 or not self.count:
             self._sweep()
 
     def _sweep(self) -> None:
         """Drop the dead entries; costs no more than making them did."""
         self._order = deque(waiter for waiter in self._order if waiter.waiting)
-        if len(self._common) > 2 * self._waiting + 16:
+        if len(self._common) > 2 * self.count + 16:
             self._common = deque(waiter for waiter in self._common if waiter.waiting)
-        if len(self._special) > 2 * self._waiting + 16:
+        if len(self._special) > 2 * self.count + 16:
             self._special = [entry for entry in self._special if entry[2].waiting]
             heapq.heapify(self._special)
 

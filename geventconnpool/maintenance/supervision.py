@@ -42,9 +42,15 @@ class Trail:
         return "".join(traceback.format_list(traceback.StackSummary.from_list(entries)))
 
 
-def trail_from_here(depth: int) -> Trail:
-    """The stack of the current greenlet, without the innermost *depth* frames of the package."""
-    return Trail(sys._getframe(depth + 1))
+def trail_from_here() -> Trail:
+    """The stack of the current greenlet, without the innermost frames, which are the pool's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") in _TAKING:
+        frame = frame.f_back
+    return Trail(frame)
+
+
+_TAKING = frozenset({"geventconnpool.desk", "geventconnpool.pool"})
 
 
 def supervise(engine: Engine, now: float) -> None:

@@ -80,7 +80,7 @@ class Watcher:
             if stat.S_ISREG(status.st_mode) or self._is_taken(fd):
                 return None  # a file is always readable: that says nothing
             return Descriptor(fd, status.st_ino, connection)
-        except Exception:
+        except BaseException:  # the hook is somebody else's code, and the place must not be lost
             return None
 
     def watch(self, slot: Slot, descriptor: Descriptor, loop: Any) -> None:
@@ -179,6 +179,8 @@ class Watcher:
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None
+        for slot in self._slots.values():  # some are still out
+            slot.descriptor.watched = False
         self._slots.clear()
 
     def bury(self) -> None:
