@@ -43,7 +43,7 @@ class Control:
                 lambda: engine.state.is_ready or engine.state.phase is not Phase.OPEN, limit
             )
         finally:
-            state.ready_wanted -= 1
+            engine.state.ready_wanted -= 1  # a fork may have put another one in its place
         if not is_over:
             now = clock.now()
             raise refusal_error(engine.state, "timeout", now - began, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +25,36 @@ if TYPE_CHECKING:
 __all__ = ["Desk"]
 
 
+class Doubt(enum.Enum):
+    """The verdict on a connection that nobody can vouch for yet."""
+
+    DOUBT = "doubt"
+
+
 class Desk:
     """The careful path of every checkout and return; the calm one is in `pool` and `lease`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._state = engine.state
+        # What a blocked checkout asks for, within reach: each step there is 2 % of it.
+        self._timeout = engine.options.timeout
+        self._hub = engine.hub
+        self._now = engine.now
+        self._run_callback = engine.run_callback
+        self._anybody_may_wait = engine.state.is_simple and engine.options.max_waiting is None
 
     # -- taking
 
     def acquire(self, timeout: float | None | NotGiven, by_hand: bool) -> Slot:
         """Take a connection, *by_hand* or for a block."""
-        engine = self._engine
-        state = engine.state
+        state = self._state
         common = timeout is NOT_GIVEN
-        limit = engine.options.timeout if timeout is NOT_GIVEN else check_timeout(timeout)
-        began = engine.now()
+        limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
+        began = self._now()
         if not state.is_simple:
             slot = self._take_and_tell(limit, began, common)
-        elif state.line.count:  # nobody overtakes
+        elif (state.line.count or not state.books.shelf) and state.is_well:
             slot = self._wait(limit, began, common)
         else:
             slot = self._take(limit, began, common)
@@ -57,7 +70,7 @@ class Desk:
         engine.settle()
         slot = self._take(limit, began, common)
         if engine.options.leak_threshold is not None:
-            slot.holder = trail_from_here(4)
+            slot.holder = trail_from_here()
         state.tell("connection_acquired", slot, seconds=engine.now() - began)
         try:
             engine.settle()
@@ -78,46 +91,41 @@ class Desk:
 
     def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
         """Stand in line until served, refused, or interrupted."""
-        engine, state = self._engine, self._engine.state
-        current = getcurrent()
-        if (
-            limit == 0.0
-            or engine.options.max_waiting is not None
-            or current is engine.hub
-            or not state.is_simple
-        ):
+        state, hub, current = self._state, self._hub, getcurrent()
+        if limit == 0.0 or current is hub or not self._anybody_may_wait:
             self._check_may_wait(limit, began)
-        waiter = Waiter(None if limit is None else began + limit, current.switch)
-        state.enter(waiter, began, common)
-        if limit is not None and began + limit < engine.deadline.at:
-            engine.arm_deadline(waiter.deadline)
-        switch = engine.hub.switch
+        deadline = None if limit is None else began + limit
+        waiter = Waiter(deadline, current.switch)
+        has_orders = state.enter(waiter, began, common)
+        if deadline is not None and deadline < self._engine.deadline.at:
+            self._engine.arm_deadline(deadline)
         try:
-            if state.orders or state.journal or state.pacer.failures:
-                engine.settle()
+            if has_orders:
+                self._engine.settle()
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
-                switch()
-                if waiter.slot is not None and waiter.slot.state is not ACTIVE:
+                hub.switch()
+                slot = waiter.slot
+                if slot is not None and slot.state is not ACTIVE:
                     self._stand_again(waiter)
         except BaseException:
             self._interrupted(waiter, began)
             raise
         slot = waiter.slot
         if slot is None:
-            state.counters.wait_seconds += engine.now() - began
+            state.counters.wait_seconds += self._now() - began
             raise self._failed(waiter.refusal or "interrupted", began)
         # It was handed over, and stamped, a moment ago: no need to read the clock again.
-        engine.state.counters.wait_seconds += slot.since - began
+        state.counters.wait_seconds += slot.since - began
         return slot
 
     def _check_may_wait(self, limit: float | None, began: float) -> None:
         """Raise unless one more may stand in line, here and now."""
         engine = self._engine
+        if limit == 0.0:
+            raise self._failed("timeout", began)
         most = engine.options.max_waiting
         if most is not None and engine.state.line.count >= most:
             raise self._failed("too_many_waiters", began)
-        if limit == 0.0:
-            raise self._failed("timeout", began)
         if engine.herald.speaker is getcurrent() or getcurrent() is engine.hub:
             raise self._cannot_wait()
 
@@ -132,6 +140,7 @@ class Desk:
         """A drain has taken the connection on its way to *waiter*."""
         engine = self._engine
         engine.forget_revoked(waiter.slot)
+        engine.here()
         engine.state.enter_again(waiter, clock.now())
         engine.arm_deadline(waiter.deadline)
         engine.settle()
@@ -143,6 +152,7 @@ class Desk:
         if waiter.callback is not None:
             waiter.callback.stop()
         engine.forget_revoked(waiter.slot)
+        state.line.sent_away -= waiter.refusal is not None
         state.counters.acquire_errors += 1
         state.counters.wait_seconds += now - began
         state.tell("acquire_failed", seconds=now - began, reason="interrupted")
@@ -165,11 +175,12 @@ class Desk:
 
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
-        engine = self._engine
-        if error is None and (slot.descriptor is None or engine.watcher.fault(slot) is None):
-            waiter = engine.state.pass_to_next(slot, engine.now())
+        if error is None and (
+            slot.descriptor is None or self._engine.watcher.fault(slot) is None
+        ):
+            waiter = self._state.pass_to_next(slot, self._now())
             if waiter is not None:
-                waiter.callback = engine.run_callback(waiter.wake)
+                waiter.callback = self._run_callback(waiter.wake)
                 return
         self._hand_in(slot, error)
 
@@ -224,7 +235,7 @@ class Desk:
         self._tell_released(slot, now)
         if verdict is None:
             state.give_back(slot, now)
-        elif verdict is DOUBT:
+        elif verdict is Doubt.DOUBT:
             self._doubt(slot, now)
         else:
             state.retire(slot, verdict, now, blame=verdict is CloseReason.BROKEN)
@@ -243,10 +254,16 @@ class Desk:
             message = "connection %d, reported as a leak, came back after %.1f s"
             self._engine.say(logging.INFO, message, slot.id, held)
 
-    def _verdict(self, slot: Slot, error: BaseException | None) -> CloseReason | None | object:
+    def _verdict(self, slot: Slot, error: BaseException | None) -> CloseReason | Doubt | None:
         """What leaving with *error* says of the connection: a reason to close it, None, DOUBT."""
-        if slot.fate is not None:
-            return slot.fate
+        verdict = self._judge(slot, error)
+        if slot.fate is None:
+            return verdict
+        # It is to be closed anyway. Politely, unless the conversation was cut off.
+        cut_off = verdict in (CloseReason.BROKEN, CloseReason.INTERRUPTED)
+        return verdict if cut_off and slot.fate.healthy else slot.fate
+
+    def _judge(self, slot: Slot, error: BaseException | None) -> CloseReason | Doubt | None:
         if error is None:
             return self._engine.watcher.fault(slot)
         if isinstance(error, self._engine.options.exc_classes):
@@ -254,7 +271,7 @@ class Desk:
         if not isinstance(error, Exception):
             return CloseReason.INTERRUPTED
         if self._engine.options.is_broken is None:
-            return DOUBT
+            return Doubt.DOUBT
         return CloseReason.BROKEN if self._is_broken(slot, error) else None
 
     def _is_broken(self, slot: Slot, error: Exception) -> bool:
@@ -286,7 +303,3 @@ class Desk:
         if slot.fate is None:
             slot.fate = CloseReason.DISCARDED
             slot.refresh_plain()
-
-
-DOUBT = object()
-"""The verdict on a connection that nobody can vouch for yet."""

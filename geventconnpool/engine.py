@@ -31,7 +31,8 @@ from geventconnpool.herald import Herald
 from geventconnpool.lease import Lease, get_ident
 from geventconnpool.maintenance import filling, inheritance, keepalive, retirement, supervision
 from geventconnpool.maintenance.jobs import Job
-from geventconnpool.maintenance.watching import Watcher, shut_hard
+from geventconnpool.maintenance.loop_watching import watcher_for
+from geventconnpool.maintenance.watching import shut_hard
 from geventconnpool.control import Control
 from geventconnpool.options import PoolOptions
 from geventconnpool.reports import snapshot
@@ -82,13 +83,15 @@ class Engine:
         self.run_callback = self.hub.loop.run_callback
         self.thread = get_ident()
         weak = weakref.WeakMethod
-        self.watcher = Watcher(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
+        self.watcher = watcher_for(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
         self.desk = Desk(self)
         self._tick = Alarm(self.hub.loop, _weakly(weak(self._on_tick)))
         self.deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
         self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
+        self._fork = self.hub.loop.fork(ref=False)
+        self._fork.start(forks.notice)
 
     # -- life
 
@@ -203,7 +206,7 @@ class Engine:
         job.greenlet.link(functools.partial(self._job_ended, slot, job))
         job.greenlet.start()
 
-    def _job_ended(self, slot: Slot, job: Job, greenlet: Greenlet) -> None:
+    def _job_ended(self, slot: Slot, job: Job, greenlet: Greenlet[..., Any]) -> None:
         """A greenlet of the pool has ended; if it was killed before it began, mend that."""
         if slot.job is not job:
             return
@@ -249,10 +252,11 @@ class Engine:
     # -- the loop calls
 
     def _on_tick(self) -> None:
-        if not forks.SAME_PROCESS[0] or self.is_inherited:
-            self.here()
+        if not forks.SAME_PROCESS[0]:
+            forks.notice()
             return
         now = clock.now()
+        self.watcher.refresh()
         supervision.supervise(self, now)
         if self.state.phase is not Phase.CLOSED:
             self.upkeep.tick(now)
@@ -298,11 +302,16 @@ class Engine:
 
     def stop(self) -> None:
         """Nothing more will become due."""
-        for alarm in (self._tick, self._alarm, self.deadline):
-            alarm.stop()
+        self._stop_watchers()
         self.watcher.close()
         self.state.tell("pool_closed")
         self.settle()
+
+    def _stop_watchers(self) -> None:
+        for alarm in (self._tick, self._alarm, self.deadline):
+            alarm.stop()
+        self._fork.stop()
+        self._fork.close()
 
     def orphaned(self, pool: ConnectionPool[Any]) -> None:
         """*pool* is being collected: close it at the next turn of the loop.
@@ -350,9 +359,15 @@ class Engine:
         self.is_inherited = True
         self.calm.shut()
         self.calm.thread = 0
-        for alarm in (self._tick, self._alarm, self.deadline):
-            alarm.stop()
+        self._stop_watchers()
         inheritance.bury(self)
+        if self.state.line.count or self._changed is not None:
+            # Copies of greenlets that wait go on waiting here, and nobody else may come.
+            self.hub.loop.run_callback(_weakly(weakref.WeakMethod(self._revive_from_loop)))
+
+    def _revive_from_loop(self) -> None:
+        if self.is_inherited:
+            self.here()
 
     def _revive(self) -> None:
         """Begin anew, with connections of this process' own."""
@@ -361,7 +376,7 @@ class Engine:
         old = self.state
         state = self._new_state()
         state.size, state.min_size, state.line = old.size, old.min_size, old.line
-        state.phase = old.phase
+        state.phase, state.ready_wanted = old.phase, old.ready_wanted
         self._build(state)
         if state.phase is Phase.PAUSED:
             self.calm.thread = self.thread

@@ -9,6 +9,7 @@ no such page, the process id is asked for after all.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from typing import Protocol
@@ -72,8 +73,9 @@ def notice() -> None:
     """In a child: tell everybody, once."""
     if SAME_PROCESS[0]:
         return
-    for heir in list(_heirs):
-        heir.inherited()
+    with contextlib.ExitStack() as stack:  # all of them, even if one fails
+        for heir in list(_heirs):
+            stack.callback(heir.inherited)
     SAME_PROCESS[0] = 1
 
 

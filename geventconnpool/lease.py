@@ -54,16 +54,20 @@ class Lease(Slot, Generic[C]):
             self._engine.here()
         # On a calm day a clean return is a store and an append. That `since` is the very
         # object `now` says that it was taken on this path, within this tick.
-        if (
-            kind is None
-            and self.since is calm.now
-            and self.plain
-            and self.state is ACTIVE
-            and (self.fileno is None or self.fileno() == self.descriptor.fd)
-        ):
-            self.state = IDLE
-            calm.put(self)
-        elif self.state is ACTIVE and not self.by_hand:
+        try:
+            if (
+                kind is None
+                and self.since is calm.now
+                and self.plain
+                and self.state is ACTIVE
+                and (self.fileno is None or self.fileno() == self.descriptor.fd)
+            ):
+                self.state = IDLE
+                calm.put(self)
+                return
+        except Exception:  # some that are closed refuse to be asked
+            pass
+        if self.state is ACTIVE and not self.by_hand:
             self._engine.desk.leave(self, error)
         else:  # it was brought back by hand, detached, or taken away: nothing is left to do
             self._engine.forget_revoked(self)

@@ -197,9 +197,9 @@ class ConnectionPool(Generic[C]):
             slot = calm.pick()
             if slot.state is IDLE:
                 slot.state = TAKEN
-                slot.since = calm.now
+                slot.since = calm.now  # type: ignore[assignment]
                 slot.uses += 1
-                return slot
+                return slot  # type: ignore[return-value]
             engine.state.books.exorcise(slot)
         return engine.desk.acquire(timeout, False)  # type: ignore[return-value]
 

@@ -24,6 +24,7 @@ def snapshot(state: PoolState) -> PoolStats:
     books, counters = state.books, state.counters
     slots = list(books.slots.values())
     failed = counters.acquire_timeouts + counters.acquire_errors
+    unsettled = state.line.count + state.line.sent_away
     return PoolStats(
         size=state.size,
         min_size=state.min_size,
@@ -33,7 +34,7 @@ def snapshot(state: PoolState) -> PoolStats:
         checking=books.checking,
         closing=books.closing,
         waiting=state.line.count,
-        acquires=books.past_uses + sum(slot.uses for slot in slots) + failed + state.line.count,
+        acquires=books.past_uses + sum(slot.uses for slot in slots) + failed + unsettled,
         acquires_waited=counters.acquires_waited,
         acquire_timeouts=counters.acquire_timeouts,
         acquire_errors=counters.acquire_errors,
@@ -42,7 +43,7 @@ def snapshot(state: PoolState) -> PoolStats:
         connects=counters.connects,
         connect_errors=counters.connect_errors,
         connect_seconds=counters.connect_seconds,
-        closes=MappingProxyType(dict(counters.closes)),
+        closes=MappingProxyType({str(why): count for why, count in counters.closes.items()}),
         pings=counters.pings,
         ping_errors=counters.ping_errors,
         leaks=counters.leaks,

@@ -7,13 +7,17 @@ import dataclasses
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import geventconnpool
+from geventconnpool import cli
+from geventconnpool.testing import FakeConnection, FakePeer, RecordingListener, Simulation
 
 sys.path.insert(0, str(Path(__file__).parent / "documentation"))
 import examples
@@ -50,7 +54,8 @@ def test_examples_run_and_print_what_the_page_shows(page: Path, tmp_path: Path) 
         timeout=SECONDS,
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
+    if done.returncode or done.stderr:
+        pytest.fail(f"status {done.returncode}\n{done.stdout}{done.stderr}", pytrace=False)
     expected = sum(block.language == "python" for block in examples.blocks(page))
     assert done.stdout == f"{expected} blocks ran\n"
 
@@ -96,7 +101,14 @@ def test_commands_and_configurations_can_be_read(page: Path) -> None:
         if block.language == "ini":
             configparser.ConfigParser().read_string(block.text)
     for command in examples.commands(page):
-        examples.check_command(command)
+        assert shlex.split(command)
+
+
+def test_commands_of_the_package_exist() -> None:
+    shown = "\n".join(command for page in PAGES for command in examples.commands(page))
+
+    for name in re.findall(r"-m geventconnpool (\S+)", shown):
+        assert cli.main([name, "--help"]) == 0
 
 
 def test_readme_shows_the_two_commands() -> None:
@@ -166,6 +178,55 @@ def test_every_event_field_stands_in_the_reference() -> None:
     fields = {field.name for field in dataclasses.fields(geventconnpool.Event)}
 
     assert fields <= set(_first_cells("docs/reference/events.rst"))
+
+
+def test_every_kind_of_event_stands_in_the_reference_with_its_fields() -> None:
+    shown = {
+        kind: set(re.findall(r"``(\w+)``", fields))
+        for kind, fields in _first_cells("docs/reference/events.rst").items()
+        if fields == "none" or fields.startswith("``")
+    }
+    told: dict[str, set[str]] = {}
+
+    for event in _a_life_with_everything():
+        given = {name for name, value in dataclasses.asdict(event).items() if value is not None}
+        told.setdefault(event.kind, set()).update(given - {"kind", "pool"})
+
+    assert told == shown
+
+
+def _a_life_with_everything() -> RecordingListener:
+    """The events of a pool to which everything happens that a listener can hear of."""
+    events = RecordingListener()
+    with Simulation() as sim:
+        peer = FakePeer()
+        pool = _PingPool(peer, 2, keepalive=10, leak_threshold=5, listeners=[events])
+        pool.wait_ready()
+        with pool.get():
+            sim.advance(7)
+        sim.advance(30)
+        peer.restart(downtime=20)
+        with pytest.raises(geventconnpool.PoolTimeout), pool.get(timeout=0), pool.get(timeout=0):
+            pool.acquire(timeout=0)
+        sim.advance(60)
+        pool.pause()
+        pool.drain()
+        pool.resume()
+        pool.resize(3)
+        pool.close()
+    return events
+
+
+class _PingPool(geventconnpool.ConnectionPool[FakeConnection]):
+    def __init__(self, peer: FakePeer, size: int, **options: Any) -> None:
+        super().__init__(size, **options)
+        self.peer = peer
+
+    def _new_connection(self) -> FakeConnection:
+        return self.peer.connect()
+
+    def _keepalive(self, c: FakeConnection) -> None:
+        c.ping()
 
 
 def test_every_public_name_stands_in_the_reference() -> None:

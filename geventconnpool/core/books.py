@@ -81,6 +81,17 @@ class Books:
         """How many times a connection was taken, ever."""
         return self.past_uses + sum(slot.uses for slot in self.slots.values())
 
+    @property
+    def newest(self) -> int:
+        """The id of the slot that was added last."""
+        return self._serial
+
+    def unuse(self, slot: Slot) -> None:
+        """*slot* was handed over, but not used after all."""
+        slot.uses -= 1
+        if slot.state is CLOSED:
+            self.past_uses -= 1
+
     # -- a slot's way through the pool
 
     def add(self, now: float) -> Slot:

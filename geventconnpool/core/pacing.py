@@ -24,6 +24,8 @@ class Pacer:
         self.failures = 0
         """Failed rounds since a connection last proved itself."""
         self.failed_at = -math.inf
+        self._round = 0
+        """The newest attempt that was under way when it failed last."""
         self.resume_at = -math.inf
         """No attempt begins before this."""
         self.down_since: float | None = None
@@ -55,14 +57,15 @@ class Pacer:
         if not self.failures:
             self.window = min(FIRST_CONNECTS, self._most)
 
-    def failed(self, now: float, started: float) -> bool:
-        """An attempt that began at *started* failed. True if a new pause must begin.
+    def failed(self, now: float, number: int, newest: int) -> bool:
+        """Attempt *number* failed; *newest* is the last that has begun. True if a new pause must begin.
 
         Attempts that were under way together fail together: that is one failure, not many.
         """
         self.window = 1
-        if started < self.failed_at:
+        if number <= self._round:
             return False
+        self._round = newest
         self.failures += 1
         self.failed_at = now
         self.resume_at = math.inf  # until whoever performs has drawn the pause

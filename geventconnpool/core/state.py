@@ -103,6 +103,8 @@ class PoolState:
             or options.leak_threshold is not None
         )
         """Whether no option asks for a second look at every single checkout."""
+        self.is_well = False
+        """Whether the pool serves, and nothing is known that would speak against waiting."""
         self.was_shrunk = False
         """Whether connections beyond the size may still be out."""
         self.stirred = False
@@ -124,7 +126,12 @@ class PoolState:
     @property
     def needed(self) -> int:
         """How many connections are to be open even if nobody asks for one."""
-        return max(self.min_size, 1) if self.ready_wanted else self.min_size
+        pacer = self.pacer
+        # While everybody is refused at once nobody asks, and it has to go on trying.
+        refuses = pacer.fatal or self.options.fail_fast_after is not None
+        if self.ready_wanted or (refuses and pacer.down_since is not None):
+            return max(self.min_size, 1)
+        return self.min_size
 
     @property
     def is_ready(self) -> bool:
@@ -162,20 +169,26 @@ class PoolState:
         limit = self.options.check_after
         return limit is not None and (limit == 0 or now - max(slot.since, slot.proved) > limit)
 
-    def enter(self, waiter: Waiter, now: float, common: bool) -> None:
-        """*waiter* queues up; the pool looks for something to serve it with."""
+    def enter(self, waiter: Waiter, now: float, common: bool) -> bool:
+        """*waiter* queues up. True if the pool has found something to do for it."""
         self.line.enter(waiter, common)
         self.counters.acquires_waited += 1
         self.calm.now = None  # whoever brings something back is to think of those who wait
         books = self.books
-        if books.shelf or len(books.slots) < self.size:
-            self.settle(now)
+        if not books.shelf and len(books.slots) == self.size:
+            return False  # all that there may be is out, or on its way
+        self.settle(now)
+        return True
 
     def enter_again(self, waiter: Waiter, now: float) -> None:
         """What *waiter* was served with was given up on the way: it is the next in line."""
         assert waiter.slot is not None
-        waiter.slot.uses -= 1
+        self.books.unuse(waiter.slot)
         waiter.slot = None
+        refusal = self.refusal(now)
+        if refusal is not None:
+            self.line.turn_away(waiter, refusal)
+            return
         waiter.waiting = True
         self.line.enter_first(waiter)
         self.settle(now)
@@ -187,7 +200,7 @@ class PoolState:
             self.line.leave(waiter)
         elif slot is not None:
             waiter.slot = None
-            slot.uses -= 1
+            self.books.unuse(slot)
             if slot.state is ACTIVE:
                 self._pass_on(slot, now)
         self.settle(now)
@@ -205,12 +218,15 @@ class PoolState:
 
     def give_back(self, slot: Slot, now: float) -> None:
         """*slot* comes back in order."""
+        news = not slot.proven
         if slot.fate is None:
             self.prove(slot, now)
             if self.features.reset:
                 self._vet(slot, Order.RESET, now)
+                if news:
+                    self.settle(now)
                 return
-        self._pass_on(slot, now)
+        self._pass_on(slot, now, news=news)
 
     def doubt(self, slot: Slot, now: float) -> None:
         """*slot* comes back after an error that says nothing about it: ask it first."""
@@ -225,9 +241,9 @@ class PoolState:
 
         None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
         """
-        if not (self.is_simple and slot.plain and self.line.count) or self.was_shrunk:
-            return None
         line = self.line
+        if not (line.count and slot.plain and self.is_simple) or self.was_shrunk:
+            return None
         waiter = line.pop()
         if waiter is not None:
             self.counters.use_seconds += now - slot.since
@@ -292,7 +308,7 @@ class PoolState:
         self.unproven.add(slot)
         self.tell("connection_ready", slot, seconds=now - slot.started)
         self.agenda.enter(now, slot)
-        self._pass_on(slot, now)
+        self._pass_on(slot, now, news=True)
         return True
 
     def connect_failed(
@@ -331,9 +347,10 @@ class PoolState:
             self.retire(slot, reason, now)
             self.settle(now)
             return
+        news = proof and not slot.proven
         if proof:
             self.prove(slot, now)
-        self._pass_on(slot, now, checked=True)
+        self._pass_on(slot, now, checked=True, news=news)
 
     def prove(self, slot: Slot, now: float) -> None:
         """*slot* is known to be alive."""
@@ -356,6 +373,7 @@ class PoolState:
     def settle(self, now: float) -> None:
         """See to those who wait, and to the connections that are missing."""
         self.stirred = True
+        self.is_well = self.phase is Phase.OPEN and self.pacer.down_since is None
         if self.phase is Phase.OPEN:
             self._serve_line(now)
             self._fill(now)
@@ -434,8 +452,13 @@ class PoolState:
         self.orders.extend((Order.WAKE, waiter) for waiter in self.line.expire(now))
         self.settle(now)
 
-    def _pass_on(self, slot: Slot, now: float, checked: bool = False) -> None:
-        """Give *slot* to the longest waiter, else make it idle, else retire it."""
+    def _pass_on(
+        self, slot: Slot, now: float, *, checked: bool = False, news: bool = False
+    ) -> None:
+        """Give *slot* to the longest waiter, else make it idle, else retire it.
+
+        *news* says that connects may go on differently from now on.
+        """
         if slot.fate is not None:
             self.retire(slot, slot.fate, now)
         elif self.phase is Phase.CLOSED:
@@ -448,10 +471,11 @@ class PoolState:
             if slot.state is not ACTIVE:
                 self.books.move(slot, ACTIVE)
             self._hand_over(slot, now)
-            # The pool is as full as before: for those who still wait nothing has changed.
-            if self.is_simple and not self.line.count:
-                self.calm.open(self.now)
-            return
+            if not news and not slot.overdue:
+                # The pool is as full as before: for those who still wait nothing has changed.
+                if self.is_simple and not self.line.count:
+                    self.calm.open(self.now)
+                return
         elif slot.state is not IDLE:
             if slot.is_out:
                 slot.since = now
@@ -506,7 +530,7 @@ class PoolState:
             self._note_failure(slot, now)
 
     def _note_failure(self, slot: Slot, now: float) -> None:
-        if self.pacer.failed(now, slot.started):
+        if self.pacer.failed(now, slot.id, self.books.newest):
             self.orders.append((Order.PAUSE, self.pacer.failures))
 
     def _tell_closed(self, slot: Slot, reason: CloseReason) -> None:

@@ -33,7 +33,7 @@ class Upkeep:
             if slot.state is not CLOSING:
                 self._look(slot, now)
         self.start_pings(now)
-        self.rotate(now)
+        self._rotate(now)
         state.settle(now)
 
     def ping_all(self) -> list[Slot]:
@@ -66,6 +66,11 @@ class Upkeep:
 
     def rotate(self, now: float) -> None:
         """Close what is past its lifetime and can be spared."""
+        if self._overdue:
+            self._rotate(now)
+            self._state.settle(now)
+
+    def _rotate(self, now: float) -> None:
         state = self._state
         if state.pacer.failures:
             return

@@ -14,10 +14,12 @@ __all__ = ["Line", "Waiter"]
 class Waiter:
     """Somebody who waits. Ends with a slot in hand, or with the reason why there is none."""
 
-    __slots__ = ("callback", "deadline", "refusal", "slot", "waiting", "wake")
+    __slots__ = ("callback", "deadline", "number", "refusal", "slot", "waiting", "wake")
 
     def __init__(self, deadline: float | None, wake: Any = None) -> None:
         self.deadline = deadline
+        self.number = 0
+        """Its place in the order of arrival."""
         self.waiting = True
         self.slot: Slot | None = None
         self.refusal: str | None = None
@@ -47,6 +49,8 @@ class Line:
         self._order: deque[Waiter] = deque()
         self.count = 0
         """How many wait. Plain, for it is read at every blocked checkout."""
+        self.sent_away = 0
+        """How many were refused and do not know it yet."""
         self._common: deque[Waiter] = deque()
         self._special: list[tuple[float, int, Waiter]] = []
         self._serial = 0
@@ -56,6 +60,7 @@ class Line:
 
     def enter(self, waiter: Waiter, common: bool) -> None:
         """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
+        self._serial = waiter.number = self._serial + 1
         self._order.append(waiter)
         self.count += 1
         if waiter.deadline is None:
@@ -69,15 +74,20 @@ class Line:
             self._remember(waiter.deadline, waiter)
 
     def enter_first(self, waiter: Waiter) -> None:
-        """Put *waiter*, who had been served already, back to the front."""
-        self._order.appendleft(waiter)
+        """Put *waiter*, who had been served already, back to where it stood."""
+        order, earlier = self._order, []
+        while order and order[0].number < waiter.number:
+            earlier.append(order.popleft())
+        order.appendleft(waiter)
+        order.extendleft(reversed(earlier))
         self.count += 1
         if waiter.deadline is not None:
             self._remember(waiter.deadline, waiter)
 
     def _remember(self, deadline: float, waiter: Waiter) -> None:
-        self._serial += 1
-        heapq.heappush(self._special, (deadline, self._serial, waiter))
+        heapq.heappush(self._special, (deadline, waiter.number, waiter))
+        if len(self._special) > 2 * self.count + 16:
+            self._sweep()
 
     def pop(self) -> Waiter | None:
         """Take out who has waited longest."""
@@ -94,11 +104,16 @@ class Line:
         waiter.waiting = False
         self._gone(1)
 
+    def turn_away(self, waiter: Waiter, refusal: str) -> None:
+        """*waiter*, who is not in the line or about to be taken out of it, gets nothing."""
+        waiter.refuse(refusal)
+        self.sent_away += 1
+
     def refuse_all(self, refusal: str) -> list[Waiter]:
         """Send everybody away; returns them in order."""
         refused = [waiter for waiter in self._order if waiter.waiting]
         for waiter in refused:
-            waiter.refuse(refusal)
+            self.turn_away(waiter, refusal)
         self._gone(len(refused))
         return refused
 
@@ -106,7 +121,7 @@ class Line:
         """Send away those whose time is over; returns them in order of their deadlines."""
         late = []
         while (waiter := self._next()) is not None and _deadline(waiter) <= now:
-            waiter.refuse("timeout")
+            self.turn_away(waiter, "timeout")
             late.append(waiter)
         self._gone(len(late))
         return late

@@ -71,7 +71,7 @@ def _failed(keeper: Keeper, slot: Slot, error: BaseException) -> None:
 
 def draw_pause(keeper: Keeper, failures: int) -> float:
     """How long to wait before the next attempt, after so many failures in a row."""
-    policy = keeper.options.backoff or _DEFAULT_BACKOFF
+    policy: Any = keeper.options.backoff or _DEFAULT_BACKOFF
     try:
         if keeper.state.pacer.fatal:
             return max(0.0, float(policy.cap))

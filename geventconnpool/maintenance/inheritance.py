@@ -7,12 +7,10 @@ over each descriptor. That also lets the parent's own close reach the peer.
 
 from __future__ import annotations
 
+import _socket  # what gevent makes of it belongs to an event loop
 import contextlib
 import os
-import socket
-from typing import TYPE_CHECKING, Any
-
-from gevent import monkey
+from typing import TYPE_CHECKING
 
 from geventconnpool import forks
 from geventconnpool.core.slot import CLOSED, Slot
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from geventconnpool.engine import Engine
 
 __all__ = ["bury"]
-
-_RawSocket: Any = monkey.get_original("socket", "socket")
 
 
 def bury(engine: Engine) -> None:
@@ -57,7 +53,7 @@ class _dead_socket:  # noqa: N801 - reads as a function
     """The number of a socket whose other end is closed: reads end, writes fail."""
 
     def __enter__(self) -> int:
-        self._end, other = socket.socketpair()
+        self._end, other = _socket.socketpair()
         other.close()
         return self._end.fileno()
 

@@ -42,8 +42,8 @@ def closed(keeper: Keeper, slot: Slot, job: Job, trouble: str | None) -> None:
 def overrun(keeper: Keeper, slot: Slot, job: Job) -> None:
     """The goodbye of *slot* has had its time: end it hard, from outside."""
     limit = close_limit(keeper, slot)
+    job.greenlet.kill(block=False)  # first, so that it is gone when close() returns
     closed(keeper, slot, job, f"took longer than {limit:g} s, see close_timeout")
-    job.greenlet.kill(block=False)
 
 
 def close_limit(keeper: Keeper, slot: Slot) -> float:

@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent.ssl
@@ -24,13 +24,24 @@ from geventconnpool.events import CloseReason
 
 __all__ = ["Descriptor", "Watcher", "is_tls", "own_fileno", "shut_hard"]
 
-# The patched ones switch greenlets, or are gone.
-_poll = monkey.get_original("select", "poll")
-_epoll: Any = getattr(select, "epoll", None) or monkey.get_original("select", "epoll")
+
+
+def _original(name: str) -> Any:
+    """What ``select`` held before patching, which makes it switch greenlets, or removes it."""
+    try:
+        return monkey.get_original("select", name)
+    except AttributeError:
+        return None  # this system has no such thing
+
+
+_poll = _original("poll")
+_epoll = _original("epoll")
+HAS_EPOLL = _epoll is not None
 _RawSocket: Any = monkey.get_original("socket", "socket")
 _TLS_SOCKETS = (gevent.ssl.SSLSocket, monkey.get_original("ssl", "SSLSocket"))
 
 _HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+_TELLS_HANG_UP = hasattr(select, "POLLRDHUP")
 _NO_SUCH = select.POLLNVAL
 _READABLE = select.POLLIN
 
@@ -88,15 +99,11 @@ class Watcher:
         slot.descriptor = descriptor
         slot.fileno = descriptor.fileno
         slot.refresh_plain()
-        if not self._watching or _epoll is None:
+        if not self._watching:
             return
-        if self._epoll is None:
-            self._open(loop)
-        events = select.EPOLLRDHUP | select.EPOLLET
-        if self._unasked and not descriptor.tls:
-            events |= select.EPOLLIN
-        with contextlib.suppress(OSError):  # no epoll for this kind of descriptor
-            self._epoll.register(descriptor.fd, events)
+        # This kind of descriptor cannot be watched, or there is none left for the set.
+        with contextlib.suppress(OSError):
+            self._register(descriptor, loop)
             descriptor.watched = True
             self._slots[descriptor.fd] = slot
 
@@ -107,9 +114,7 @@ class Watcher:
             return
         descriptor.watched = False
         del self._slots[descriptor.fd]
-        if descriptor.is_same():
-            with contextlib.suppress(OSError):
-                self._epoll.unregister(descriptor.fd)
+        self._unregister(descriptor)
 
     def hand_on(self, successor: Slot) -> None:
         """The connection has a new record."""
@@ -120,7 +125,7 @@ class Watcher:
     def fault(self, slot: Slot) -> CloseReason | None:
         """Why *slot*'s connection cannot be used any more, if that can be seen.
 
-        Costs one system call, switches to nobody.
+        Costs one system call, switches to nobody. Asked when it comes back, among others.
         """
         descriptor = slot.descriptor
         if descriptor is None:
@@ -157,18 +162,19 @@ class Watcher:
 
     def collect(self) -> list[Slot]:
         """Idle slots whose connection is no good any more, by what the kernel tells."""
-        if self._epoll is None:
-            return []
         lost = []
-        for fd, _ in self._epoll.poll(0, max(len(self._slots), 1)):
+        for fd in self._noticed():
             slot = self._slots.get(fd)
             if slot is None:
                 continue
             if slot.is_out:
                 slot.plain = False  # bytes came: look before it is shelved
-            elif slot.state is IDLE and self.fault(slot) is not None:
+            elif slot.state is IDLE and Watcher.fault(self, slot) is not None:
                 lost.append(slot)
         return lost
+
+    def refresh(self) -> None:
+        """Called once in a while."""
 
     def close(self) -> None:
         """Stop watching for good."""
@@ -191,9 +197,30 @@ class Watcher:
             self._epoll = self._watcher = None
         self._slots.clear()
 
+    def _register(self, descriptor: Descriptor, loop: Any) -> None:
+        if self._epoll is None:
+            self._open(loop)
+        events = select.EPOLLRDHUP | select.EPOLLET
+        if self._unasked and not descriptor.tls:
+            events |= select.EPOLLIN
+        self._epoll.register(descriptor.fd, events)
+
+    def _unregister(self, descriptor: Descriptor) -> None:
+        if descriptor.is_same():
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor.fd)
+
+    def _noticed(self) -> list[int]:
+        """The numbers of descriptors on which something has happened."""
+        if self._epoll is None:
+            return []
+        return [fd for fd, _ in self._epoll.poll(0, max(len(self._slots), 1))]
+
     def _open(self, loop: Any) -> None:
         self._epoll = _epoll()
-        self._watcher = loop.io(self._epoll.fileno(), 1, ref=False)
+        # Heard before the user who waits for the same bytes: if he takes only some of them
+        # and is done, it is known by then that there is something to look after.
+        self._watcher = loop.io(self._epoll.fileno(), 1, ref=False, priority=loop.MAXPRI)
         self._watcher.start(self._on_event)
 
     def _poll_now(self, fd: int) -> int:
@@ -204,7 +231,10 @@ class Watcher:
             found = poll.poll(0)
         finally:
             poll.unregister(fd)
-        return found[0][1] if found else 0
+        events: int = found[0][1] if found else 0
+        if events & _READABLE and not _TELLS_HANG_UP and _is_at_end(fd):
+            events |= select.POLLHUP
+        return events
 
 
 def is_tls(connection: Any) -> bool:
@@ -229,7 +259,7 @@ def _bound_fileno(connection: Any, fd: int) -> Callable[[], Any] | None:
     """The method to ask *connection* itself whether it is still open, where there is one."""
     for owner in (lambda: connection, lambda: connection.sock):
         try:
-            method: Callable[[], Any] = owner().fileno
+            method: Callable[[], Any] = owner().fileno  # type: ignore[no-untyped-call]
         except Exception:
             continue
         if _number(method) == fd:
@@ -252,8 +282,24 @@ def shut_hard(descriptor: Descriptor | None) -> None:
     """
     if descriptor is None or not descriptor.is_same():
         return
-    with contextlib.suppress(OSError):
-        copy = _RawSocket(fileno=os.dup(descriptor.fd))
-        with contextlib.suppress(OSError):
-            copy.shutdown(socket.SHUT_RDWR)
-        copy.close()
+    with contextlib.suppress(OSError), _borrowed(descriptor.fd) as raw:
+        raw.shutdown(socket.SHUT_RDWR)
+
+
+def _is_at_end(fd: int) -> bool:
+    """Whether nothing but the end is left to be read from a socket that is readable."""
+    try:
+        with _borrowed(fd) as raw:
+            return not raw.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _borrowed(fd: int) -> Iterator[Any]:
+    """A socket of the standard library's kind for *fd*, which stays its owner's."""
+    raw = _RawSocket(fileno=fd)
+    try:
+        yield raw
+    finally:
+        raw.detach()

@@ -29,6 +29,45 @@ PATCHED = "from gevent import monkey; monkey.patch_all(); "
 MAIN = "import sys; from geventconnpool.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
+BROKEN = {
+    "hands out what was left half-way": """
+from contextlib import contextmanager
+class Broken(DemoPool):
+    @contextmanager
+    def get(self, timeout=None):
+        connection = self.acquire(timeout=timeout)
+        try:
+            yield connection
+        finally:
+            self.release(connection)
+    def discard(self, connection):
+        pass
+""",
+    "forgets to close": """
+kept = []
+class Broken(DemoPool):
+    def _close_connection(self, connection, reason):
+        kept.append(connection)
+""",
+    "gives up connecting": """
+class Broken(DemoPool):
+    attempts = 0
+    def _new_connection(self):
+        self.attempts += 1
+        if self.attempts > 25:
+            raise ConnectionRefusedError
+        return super()._new_connection()
+""",
+}
+"""Pools with a fault each, and nothing but the demo to find it."""
+
+FOUND = {
+    "hands out what was left half-way": "answers were wrong",
+    "forgets to close": "more than the size of the pool",
+    "gives up connecting": "not full at the end",
+}
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "geventconnpool", "demo", *arguments]
 
@@ -104,6 +143,22 @@ def test_every_answer_is_right_while_everything_goes_wrong() -> None:
     assert found["closed"]["interrupted"] >= 1
     assert found["waits"]["count"] > 0
     assert found["waits"]["p50"] <= found["waits"]["p99"] <= found["waits"]["max"]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_pool_is_found_out(fault: str) -> None:
+    source = (
+        "from geventconnpool.cli.demo import run\n"
+        "from geventconnpool.cli.demo.pool import DemoPool\n"
+        f"{BROKEN[fault]}\nrun.DemoPool = Broken\n{MAIN}"
+    )
+
+    done = run([sys.executable, "-c", source, "demo", "--seconds=6", "--seed=7", "--json"])
+
+    assert done.returncode == 1, done
+    found = json.loads(done.stdout)
+    assert found["ok"] is False
+    assert any(FOUND[fault] in problem for problem in found["problems"])
 
 
 def test_without_faults_nothing_fails() -> None:
@@ -252,20 +307,14 @@ def test_the_server_alone() -> None:
 
 def run_on_a_terminal(*arguments: str) -> str:
     """What a demo in a pseudo-terminal shows."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    env = environment(TERM="xterm-256color", COLUMNS="120", LINES="40")
-    demo = subprocess.Popen(command(*arguments), env=env, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = bytearray()
-    try:
-        while data := os.read(ours, 65536):
-            shown += data
-    except OSError:
-        pass  # the other end is closed
-    finally:
-        os.close(ours)
-        status = demo.wait(timeout=PATIENCE)
-    assert status == 0
-    return shown.decode()
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    done = subprocess.run(
+        [sys.executable, "-c", spawn, *command(*arguments)],
+        env=environment(TERM="xterm-256color", COLUMNS="120", LINES="40"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done
+    return done.stdout

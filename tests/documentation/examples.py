@@ -22,7 +22,6 @@ import contextlib
 import io
 import os
 import re
-import shlex
 import sys
 import types
 from collections.abc import Iterator
@@ -197,15 +196,6 @@ class Page:
             raise SystemExit(
                 f"{block.page}:{block.line}: the page shows\n{block.text}\nbut it was\n{printed}"
             )
-
-
-def check_command(command: str) -> None:
-    """Refuse a command that no shell would read, or a subcommand that this package lacks."""
-    words = shlex.split(command)
-    if "geventconnpool" in words and words[words.index("geventconnpool") - 1] == "-m":
-        subcommand = words[words.index("geventconnpool") + 1]
-        if subcommand not in {"demo", "bench", "diagnose"}:
-            raise SystemExit(f"no such command: {subcommand}")
 
 
 def main(what: str) -> None:

@@ -34,6 +34,7 @@ _RESTARTED_WITHIN = 6.0
 _LAST_REQUESTS = 4.0
 _FIRST_FILL = 10.0
 _LOOK_EVERY = 0.02
+_WARNINGS_SHOWN = 5
 _OTHER_FILES = 100  # descriptors for everything but connections
 
 
@@ -74,21 +75,15 @@ def _allow_files(arguments: argparse.Namespace) -> None:
 class _Warnings(logging.Handler):
     """Keeps the last warnings of the package off the screen, for the summary."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: dict[str, int]) -> None:
         super().__init__(logging.WARNING)
-        self.texts: dict[str, int] = {}
+        self._counts = counts
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        self.texts[text] = self.texts.pop(text, 0) + 1
-        if len(self.texts) > 5:
-            del self.texts[next(iter(self.texts))]
-
-    def listed(self) -> tuple[str, ...]:
-        """Each text, and how often it came."""
-        return tuple(
-            f"{text} ({count} times)" if count > 1 else text for text, count in self.texts.items()
-        )
+        self._counts[text] = self._counts.pop(text, 0) + 1
+        if len(self._counts) > _WARNINGS_SHOWN:
+            del self._counts[next(iter(self._counts))]
 
 
 class _Demo:
@@ -100,7 +95,7 @@ class _Demo:
         """The run is over, because its time is or because somebody said so."""
         self._interrupts = 0
         self._tally = Tally()
-        self._warnings = _Warnings()
+        self._warnings: dict[str, int] = {}
         self._screen: Screen
         self._supervisor: Supervisor
         self._pool: DemoPool
@@ -166,7 +161,10 @@ class _Demo:
             interrupted=self._interrupts > 0,
             most_at_server=figures.most,
             faults=faults,
-            warnings=self._warnings.listed(),
+            warnings=tuple(
+                f"{text} ({count} times)" if count > 1 else text
+                for text, count in self._warnings.items()
+            ),
             **of_requests(self._tally),
             **of_pool(self._pool.stats()),
             **of_restarts(self._supervisor.restarts, self._began),
@@ -260,9 +258,11 @@ class _Demo:
     def _logging(self) -> Iterator[None]:
         logger = logging.getLogger("geventconnpool")
         propagate, logger.propagate = logger.propagate, False
-        logger.addHandler(self._warnings)
+        # In nobody's hands but ours: one that lives on disturbs the interpreter's end.
+        handler = _Warnings(self._warnings)
+        logger.addHandler(handler)
         try:
             yield
         finally:
-            logger.removeHandler(self._warnings)
+            logger.removeHandler(handler)
             logger.propagate = propagate

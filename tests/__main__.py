@@ -1,0 +1,26 @@
+"""Run the suite both ways: unpatched, and with everything monkey-patched.
+
+    python -m tests [arguments for pytest]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    worst = 0
+    for patched in ("", "1"):
+        environment = {**os.environ, "GEVENTCONNPOOL_TEST_PATCHED": patched}
+        command = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+        worst = max(worst, subprocess.call(command, cwd=ROOT, env=environment))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
