@@ -67,7 +67,11 @@ class Desk:
         """A slot, for a pool that has listeners, or looks for leaks."""
         engine, state = self._engine, self._engine.state
         state.tell("acquire_started")
-        engine.settle()
+        try:
+            engine.settle()
+        except BaseException:  # Ctrl-C in a listener: what has begun must have an end
+            self._give_up(began)
+            raise
         slot = self._take(limit, began, common)
         if engine.options.leak_threshold is not None:
             slot.holder = trail_from_here()
@@ -102,6 +106,7 @@ class Desk:
         try:
             if has_orders:
                 self._engine.settle()
+                self._call_off_wake_up(waiter)
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
                 hub.switch()
                 slot = waiter.slot
@@ -144,6 +149,12 @@ class Desk:
         engine.state.enter_again(waiter, clock.now())
         engine.arm_deadline(waiter.deadline)
         engine.settle()
+        self._call_off_wake_up(waiter)
+
+    def _call_off_wake_up(self, waiter: Waiter) -> None:
+        """*waiter* does not sleep: a wake-up for it would hit whatever it does next."""
+        if not waiter.waiting and waiter.callback is not None:
+            waiter.callback.stop()
 
     def _interrupted(self, waiter: Waiter, began: float) -> None:
         """Whoever is interrupted with a connection in hand passes it on."""
@@ -153,10 +164,16 @@ class Desk:
             waiter.callback.stop()
         engine.forget_revoked(waiter.slot)
         state.line.sent_away -= waiter.refusal is not None
-        state.counters.acquire_errors += 1
         state.counters.wait_seconds += now - began
-        state.tell("acquire_failed", seconds=now - began, reason="interrupted")
         state.leave(waiter, now)
+        self._give_up(began)
+
+    def _give_up(self, began: float) -> None:
+        """Count and tell an acquire that was interrupted."""
+        engine = self._engine
+        engine.state.counters.acquire_errors += 1
+        waited = clock.now() - began
+        engine.state.tell("acquire_failed", seconds=waited, reason="interrupted")
         engine.settle()
 
     def _failed(self, refusal: str, began: float) -> PoolError:
@@ -231,7 +248,14 @@ class Desk:
     def _hand_in(self, slot: Slot, error: BaseException | None) -> None:
         """*slot* comes back; what happens to it depends on how the block was left."""
         engine, state, now = self._engine, self._engine.state, clock.now()
-        verdict = self._verdict(slot, error)
+        try:
+            verdict = self._verdict(slot, error)
+        except BaseException:  # somebody else's code: whatever it does, the place is not lost
+            self._tell_released(slot, now)
+            state.retire(slot, slot.fate or CloseReason.BROKEN, now)
+            state.settle(now)
+            engine.settle()
+            raise
         self._tell_released(slot, now)
         if verdict is None:
             state.give_back(slot, now)
@@ -272,7 +296,9 @@ class Desk:
             return CloseReason.INTERRUPTED
         if self._engine.options.is_broken is None:
             return Doubt.DOUBT
-        return CloseReason.BROKEN if self._is_broken(slot, error) else None
+        if self._is_broken(slot, error):
+            return CloseReason.BROKEN
+        return self._engine.watcher.fault(slot)
 
     def _is_broken(self, slot: Slot, error: Exception) -> bool:
         """What the user's predicate says; one that fails vouches for nothing."""

@@ -85,6 +85,10 @@ def describe(error: BaseException) -> str:
     """
     if type(error).__module__ == __name__:
         return f"{type(error).__name__}: {error}"
-    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     name = type(error).__name__
-    return name if number is None else f"{name}, errno {number}"
+    try:
+        number = error.errno if isinstance(error, OSError) else None
+    except Exception:  # a property of somebody else's class
+        number = None
+    # OSError("password", ...) makes a text of it.
+    return f"{name}, errno {number:d}" if isinstance(number, int) else name

@@ -36,7 +36,9 @@ _SAME_PROCESS = forks.SAME_PROCESS
 class _Missing:
     """Stands where ``__init__`` puts the internals, to say that it was not called."""
 
-    def __get__(self, pool: object, owner: type | None = None) -> NoReturn:
+    def __get__(self, pool: object, owner: type | None = None) -> _Missing:
+        if pool is None:
+            return self
         name = type(pool).__name__
         raise PoolError(f"{name}.__init__ did not call super().__init__() (or not yet)")
 
@@ -70,7 +72,7 @@ class ConnectionPool(Generic[C]):
     .. versionadded:: 1.0
     """
 
-    __engine: Engine = _Missing()  # type: ignore[assignment]
+    _geventconnpool: Engine = _Missing()  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -140,9 +142,9 @@ class ConnectionPool(Generic[C]):
             reset=_is_overridden(self, "_reset_connection"),
         )
         ping_hook = "_keepalive" if can_ping else "_check_connection"
-        self.__engine = Engine(self, checked, features, ping_hook)
+        self._geventconnpool = Engine(self, checked, features, ping_hook)
         if checked.start:
-            self.__engine.begin_soon()
+            self._geventconnpool.begin_soon()
 
     # -- what a subclass overrides
 
@@ -162,7 +164,7 @@ class ConnectionPool(Generic[C]):
         """Raise unless *c* can be handed out. Pings where `_keepalive` is overridden."""
         if _is_overridden(self, "_keepalive"):
             self._keepalive(c)
-        elif self.__engine.has_fault(c):
+        elif self._geventconnpool.has_fault(c):
             raise ConnectionError("the connection can be seen to be closed")
 
     def _reset_connection(self, c: C) -> None:
@@ -188,7 +190,7 @@ class ConnectionPool(Generic[C]):
         :raises PoolTimeout: none came free in time.
         :raises PoolClosed, PoolPaused, PoolUnavailable, TooManyWaiters, WrongHub: at once.
         """
-        engine = self.__engine
+        engine = self._geventconnpool
         calm = engine.calm
         if get_ident() != calm.thread or not _SAME_PROCESS[0]:
             engine.here()
@@ -211,29 +213,31 @@ class ConnectionPool(Generic[C]):
             if timeout is not NOT_GIVEN:
                 raise ValueError(f"timeout must not be given with blocking=False ({timeout!r})")
             timeout = 0.0
-        self.__engine.here()
-        return self.__engine.desk.acquire(timeout, by_hand=True).connection  # type: ignore[no-any-return]
+        self._geventconnpool.here()
+        return self._geventconnpool.desk.acquire(timeout, by_hand=True).connection  # type: ignore[no-any-return]
 
     def release(self, c: C, discard: bool = False) -> None:
         """Bring *c* back; with *discard* it is closed and replaced. Switches to nobody.
 
         :raises PoolError: *c* is not out, or not of this pool; nothing has changed.
         """
-        self.__engine.desk.release(c, discard)
+        if not isinstance(discard, bool):
+            raise TypeError(f"discard must be a bool ({discard!r})")
+        self._geventconnpool.desk.release(c, discard)
 
     def discard(self, c: C) -> None:
         """Have *c* closed and replaced when it comes back. Switches to nobody.
 
         :raises PoolError: *c* is not out, or not of this pool; nothing has changed.
         """
-        self.__engine.desk.discard(c)
+        self._geventconnpool.desk.discard(c)
 
     def detach(self, c: C) -> None:
         """Take *c* out of the pool for good, open; the pool opens another one.
 
         :raises PoolError: *c* is not out, or not of this pool; nothing has changed.
         """
-        self.__engine.desk.detach(c)
+        self._geventconnpool.desk.detach(c)
 
     # -- life
 
@@ -242,7 +246,7 @@ class ConnectionPool(Generic[C]):
 
         :raises PoolClosed: it was closed, which is for good.
         """
-        engine = self.__engine
+        engine = self._geventconnpool
         if engine.state.phase is Phase.CLOSED:
             raise refusal_error(engine.state, "closed", 0.0, clock.now())
         engine.open_here()
@@ -254,7 +258,7 @@ class ConnectionPool(Generic[C]):
         :raises PoolTimeout: it took longer; ``__cause__`` is the last connect error.
         :raises PoolPaused, PoolClosed: it cannot come true.
         """
-        self.__engine.control.wait_ready(timeout)
+        self._geventconnpool.control.wait_ready(timeout)
 
     def close(self, timeout: float | None = 5.0) -> bool:
         """Close for good: fail every waiter, close what is idle, wait for what is out.
@@ -265,7 +269,7 @@ class ConnectionPool(Generic[C]):
         :param timeout: seconds to wait for connections that are out and goodbyes under way.
         :returns: whether nothing is left out or closing.
         """
-        return self.__engine.control.close(check_timeout(timeout))
+        return self._geventconnpool.control.close(check_timeout(timeout))
 
     def __enter__(self: P) -> P:
         self.open()
@@ -285,22 +289,22 @@ class ConnectionPool(Generic[C]):
 
         :param interrupt: close the active ones under their users, too.
         """
-        self.__engine.control.drain(interrupt)
+        self._geventconnpool.control.drain(interrupt)
 
     def pause(self, interrupt: bool = False) -> None:
         """Serve nobody and open nothing until `resume`; idle connections stay.
 
         :param interrupt: give up the connects under way, too.
         """
-        self.__engine.control.pause(interrupt)
+        self._geventconnpool.control.pause(interrupt)
 
     def resume(self) -> None:
         """Serve and fill again after `pause`."""
-        self.__engine.control.resume()
+        self._geventconnpool.control.resume()
 
     def check(self) -> int:
         """Ping every idle connection now; waits. Returns how many failed."""
-        return self.__engine.control.check()
+        return self._geventconnpool.control.check()
 
     def resize(self, size: int, min_size: int | NotGiven = NOT_GIVEN) -> None:
         """Grow or shrink. After a shrink the limit holds once enough have come back.
@@ -308,36 +312,36 @@ class ConnectionPool(Generic[C]):
         :param min_size: if omitted it follows *size* where it was never given, else it is
             cut to fit.
         """
-        self.__engine.control.resize(size, min_size)
+        self._geventconnpool.control.resize(size, min_size)
 
     # -- looking
 
     @_Readable
     def name(self) -> str:
         """The name in logs, errors and metrics."""
-        return self.__engine.state.name
+        return self._geventconnpool.state.name
 
     @_Readable
     def size(self) -> int:
         """The most connections that exist at once."""
-        return self.__engine.state.size
+        return self._geventconnpool.state.size
 
     @_Readable
     def min_size(self) -> int:
         """So many are kept open all the time."""
-        return self.__engine.state.min_size
+        return self._geventconnpool.state.min_size
 
     @_Readable
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self.__engine.state.phase is Phase.CLOSED
+        return self._geventconnpool.state.phase is Phase.CLOSED
 
     def stats(self) -> PoolStats:
         """What the pool looks like at this moment. May be called from any thread."""
-        return snapshot(self.__engine.state)
+        return snapshot(self._geventconnpool.state)
 
     def __repr__(self) -> str:
-        state = self.__engine.state
+        state = self._geventconnpool.state
         return f"<{type(self).__name__} {state.name!r}: {snapshot(state)}>"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
@@ -349,7 +353,7 @@ class ConnectionPool(Generic[C]):
         self.__reduce_ex__(0)
 
     def __del__(self) -> None:
-        engine = self.__dict__.get("_ConnectionPool__engine")
+        engine = self.__dict__.get("_geventconnpool")
         if engine is not None:
             engine.orphaned(self)
 

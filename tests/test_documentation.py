@@ -133,14 +133,17 @@ def test_readme_renders_without_complaint() -> None:
     )
 
 
-def _first_cells(page: str) -> dict[str, str]:
-    """The first cell of each row of the list tables of a page, with the second one."""
-    rows = re.findall(r"^   \* - ``([^`]+)``\n     - (.*)$", _text(page), re.M)
-    return dict(rows)
+def _rows(page: str, section: str = "") -> dict[str, str]:
+    """The first cells of the list tables of a page, or of one section, with the second ones."""
+    text = _text(page)
+    if section:
+        _, _, text = text.partition(f"\n{section}\n{'-' * len(section)}\n")
+        text = re.split(r"\n---+\n", text)[0]
+    return dict(re.findall(r"^   \* - ``([^`]+)``\n     - (.*)$", text, re.M))
 
 
 def test_every_option_stands_in_the_reference_with_its_default() -> None:
-    shown = _first_cells("docs/reference/options.rst")
+    shown = _rows("docs/reference/options.rst")
     parameters = dict(inspect.signature(geventconnpool.ConnectionPool.__init__).parameters)
     del parameters["self"]
 
@@ -165,26 +168,26 @@ def _in_code(default: object) -> str:
 def test_every_statistic_stands_in_the_reference() -> None:
     fields = {field.name for field in dataclasses.fields(geventconnpool.PoolStats)}
 
-    assert set(_first_cells("docs/reference/stats.rst")) == fields
+    assert set(_rows("docs/reference/stats.rst")) == fields
 
 
 def test_every_close_reason_stands_in_the_reference() -> None:
-    shown = set(_first_cells("docs/reference/events.rst"))
+    shown = _rows("docs/reference/events.rst", "Why a connection was closed")
 
-    assert {reason.value for reason in geventconnpool.CloseReason} <= shown
+    healthy = {each.value: "yes" if each.healthy else "no" for each in geventconnpool.CloseReason}
+    assert shown == healthy
 
 
 def test_every_event_field_stands_in_the_reference() -> None:
     fields = {field.name for field in dataclasses.fields(geventconnpool.Event)}
 
-    assert fields <= set(_first_cells("docs/reference/events.rst"))
+    assert set(_rows("docs/reference/events.rst", "Fields")) == fields
 
 
 def test_every_kind_of_event_stands_in_the_reference_with_its_fields() -> None:
     shown = {
         kind: set(re.findall(r"``(\w+)``", fields))
-        for kind, fields in _first_cells("docs/reference/events.rst").items()
-        if fields == "none" or fields.startswith("``")
+        for kind, fields in _rows("docs/reference/events.rst", "Kinds").items()
     }
     told: dict[str, set[str]] = {}
 
@@ -234,3 +237,12 @@ def test_every_public_name_stands_in_the_reference() -> None:
     documented = set(re.findall(r"^\.\. auto\w+:: geventconnpool\.(\w+)$", page, re.M))
 
     assert documented == set(geventconnpool.__all__)
+
+
+def test_every_part_of_the_package_stands_in_the_architecture() -> None:
+    package = Path(geventconnpool.__file__).parent
+    files = {path.stem for path in package.glob("[!_]*.py")}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+
+    shown = set(re.findall(r"``([\w/]+)``", _text("docs/explanation/architecture.rst")))
+    assert files | folders <= shown

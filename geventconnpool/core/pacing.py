@@ -28,6 +28,8 @@ class Pacer:
         """The newest attempt that was under way when it failed last."""
         self.resume_at = -math.inf
         """No attempt begins before this."""
+        self.is_pausing = False
+        """Whether somebody is to be woken then."""
         self.down_since: float | None = None
         """When connects began to fail, if none has succeeded since."""
         self.error: BaseException | None = None
@@ -39,6 +41,7 @@ class Pacer:
         """How many more connects may begin, with so many under way and not yet proven."""
         if now < self.resume_at:
             return 0
+        self.is_pausing = False
         if self.failures:
             # A peer that accepts and hangs up would be stormed if a connect that merely
             # succeeded opened the gates: one at a time until one has proved itself.
@@ -80,6 +83,7 @@ class Pacer:
 
     def pause_until(self, when: float) -> None:
         self.resume_at = when
+        self.is_pausing = True
 
     def proved(self, opened: float) -> None:
         """A connection opened at *opened* has proved itself: the peer is well."""

@@ -43,7 +43,7 @@ _LEGAL = {
     IDLE: {TAKEN, ACTIVE, CHECKING, CLOSING},
     TAKEN: {ACTIVE, IDLE, CHECKING, CLOSING, CLOSED},
     ACTIVE: {TAKEN, IDLE, CHECKING, CLOSING, CLOSED},
-    CHECKING: {IDLE, ACTIVE, CLOSING},
+    CHECKING: {CHECKING, IDLE, ACTIVE, CLOSING},
     CLOSING: {CLOSED},
     CLOSED: set(),
 }
@@ -53,6 +53,7 @@ class Slot:
     """One place in the pool and the connection in it. Found by identity, never by equality."""
 
     __slots__ = (
+        "aside",
         "by_hand",
         "connection",
         "descriptor",
@@ -71,6 +72,7 @@ class Slot:
         "since",
         "started",
         "state",
+        "unreset",
         "uses",
     )
 
@@ -101,6 +103,10 @@ class Slot:
         self.uses = 0
         self.by_hand = False
         """Whether it went out by `acquire`, not for a block."""
+        self.unreset = False
+        """It came back in doubt: reset it once it has passed its check."""
+        self.aside = False
+        """It came back in doubt, and goes to the cold end once it is reset."""
 
         # What the performing side keeps here.
         self.job: Any = None

@@ -233,6 +233,7 @@ class PoolState:
         if slot.fate is not None:
             self.retire(slot, slot.fate, now)
         else:
+            slot.unreset = self.features.reset
             self._vet(slot, Order.CHECK, now)
         self.settle(now)
 
@@ -259,7 +260,11 @@ class PoolState:
         """*slot* comes back in doubt and cannot be asked: keep it, to be handed out last."""
         if slot.fate is not None or self.line.count or self._is_surplus():
             self.retire(slot, slot.fate or CloseReason.BROKEN, now)
+        elif self.features.reset and slot.is_out:
+            slot.aside = True
+            self._vet(slot, Order.RESET, now)
         else:
+            slot.aside = False
             slot.since = now
             self.books.move(slot, IDLE)
             self.books.to_cold_end(slot)
@@ -350,7 +355,14 @@ class PoolState:
         news = proof and not slot.proven
         if proof:
             self.prove(slot, now)
-        self._pass_on(slot, now, checked=True, news=news)
+        if slot.unreset:
+            slot.unreset = False
+            self._vet(slot, Order.RESET, now)
+            self.settle(now)
+        elif slot.aside:
+            self.set_aside(slot, now)
+        else:
+            self._pass_on(slot, now, checked=True, news=news)
 
     def prove(self, slot: Slot, now: float) -> None:
         """*slot* is known to be alive."""
@@ -431,7 +443,7 @@ class PoolState:
         alarms = [math.inf]
         pacer, patience = self.pacer, self.options.fail_fast_after
         if self.phase is Phase.OPEN:
-            if pacer.resume_at > now:
+            if pacer.is_pausing:  # even if it is over: somebody must begin again
                 alarms.append(pacer.resume_at)
             if patience is not None and pacer.down_since is not None and self.line.count:
                 gives_up_at = pacer.down_since + patience

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
+
+from gevent import Timeout
 
 from geventconnpool import backoff, clock, forks
 from geventconnpool.core.slot import CONNECTING, Slot
@@ -12,6 +13,7 @@ from geventconnpool.errors import PoolError, describe
 from geventconnpool.maintenance.hooks import bounded, clear_frames
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.keeper import Keeper
+from geventconnpool.maintenance.watching import Descriptor
 
 __all__ = ["connect", "connect_failed", "draw_pause"]
 
@@ -22,7 +24,8 @@ LIFETIME_SPREAD = 0.1
 def connect(keeper: Keeper, slot: Slot, job: Job) -> None:
     """Open a connection for *slot*."""
     try:
-        hook = keeper.options.connect or keeper.hook("_new_connection")
+        given = keeper.options.connect  # may be false in a boolean context
+        hook = keeper.hook("_new_connection") if given is None else given
         connection = bounded(keeper, hook, (), "connect_timeout", "_new_connection")
         if connection is None:
             raise PoolError(f"pool {keeper.state.name!r}: _new_connection returned None")
@@ -33,11 +36,11 @@ def connect(keeper: Keeper, slot: Slot, job: Job) -> None:
 
 
 def _connected(keeper: Keeper, slot: Slot, job: Job, connection: Any) -> None:
+    descriptor = _describe(keeper, connection)
     if not job.finish(slot):
         forks.keep(connection)  # begun in the parent: not ours to use, nor to close
         return
     state = keeper.state
-    descriptor = keeper.watcher.describe(connection, _fileno(keeper, connection))
     now, down_since = clock.now(), state.pacer.down_since
     if not state.connected(slot, connection, now, _retire_at(keeper, now)):
         message = f"pool {state.name!r}: _new_connection returned a connection in use"
@@ -71,7 +74,9 @@ def _failed(keeper: Keeper, slot: Slot, error: BaseException) -> None:
 
 def draw_pause(keeper: Keeper, failures: int) -> float:
     """How long to wait before the next attempt, after so many failures in a row."""
-    policy: Any = keeper.options.backoff or _DEFAULT_BACKOFF
+    policy: Any = keeper.options.backoff
+    if policy is None:
+        policy = _DEFAULT_BACKOFF
     try:
         if keeper.state.pacer.fatal:
             return max(0.0, float(policy.cap))
@@ -91,5 +96,8 @@ def _retire_at(keeper: Keeper, now: float) -> float | None:
     return now + lifetime * (1 - backoff.uniform(0, LIFETIME_SPREAD))
 
 
-def _fileno(keeper: Keeper, connection: Any) -> Callable[[], Any]:
-    return lambda: keeper.hook("_fileno")(connection)
+def _describe(keeper: Keeper, connection: Any) -> Descriptor | None:
+    """The descriptor to watch. The hook that tells it has no reason to wait, but may."""
+    with Timeout(keeper.options.connect_timeout, False):
+        return keeper.watcher.describe(connection, lambda: keeper.hook("_fileno")(connection))
+    return None

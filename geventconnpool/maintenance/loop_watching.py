@@ -2,7 +2,8 @@
 
 Loop watchers are level-triggered: one that stayed on while bytes wait to be read would keep
 the loop spinning. So each stops at its first event, and starts again when the connection
-comes back, and once in a while.
+comes back, and once in a while. One is never started on a number that may have been closed:
+libev would abort the process.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from geventconnpool import forks
-from geventconnpool.core.slot import Slot
+from geventconnpool.core.slot import IDLE, Slot
 from geventconnpool.events import CloseReason
 from geventconnpool.maintenance import watching
 from geventconnpool.maintenance.watching import Descriptor, Watcher
@@ -32,13 +33,15 @@ class LoopWatcher(Watcher):
 
     def fault(self, slot: Slot) -> CloseReason | None:
         found = super().fault(slot)
-        if slot.descriptor is not None and slot.descriptor.fd in self._resting:
-            self._restart(slot.descriptor.fd)
+        descriptor = slot.descriptor
+        if found is None and descriptor is not None and descriptor.fd in self._resting:
+            self._restart(descriptor.fd)
         return found
 
     def refresh(self) -> None:
-        for fd in list(self._resting):
-            self._restart(fd)
+        for slot in [self._slots[fd] for fd in self._resting]:
+            if slot.state is IDLE:
+                self.fault(slot)
 
     def close(self) -> None:
         for fd in list(self._watchers):

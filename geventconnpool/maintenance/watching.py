@@ -239,10 +239,8 @@ class Watcher:
 
 def is_tls(connection: Any) -> bool:
     """Whether *connection*, or its ``sock``, is a TLS socket."""
-    if isinstance(connection, _TLS_SOCKETS):
-        return True
     try:
-        return isinstance(connection.sock, _TLS_SOCKETS)
+        return isinstance(connection, _TLS_SOCKETS) or isinstance(connection.sock, _TLS_SOCKETS)
     except Exception:
         return False
 

@@ -119,7 +119,10 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int, int]]
         yield demo, int(found[1]), int(found[2])
     finally:
         demo.kill()
-        demo.communicate()
+        demo.wait()
+        for pipe in (demo.stdout, demo.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 def is_served(port: int) -> bool:

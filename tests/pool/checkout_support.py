@@ -145,6 +145,11 @@ def outcome(action: Callable[[], Any]) -> Any:
         return type(error)
 
 
+def throw_soon(victim: Any, error: BaseException) -> None:
+    """Throw *error* into *victim* in the next turn of the loop, before what is ordered later."""
+    gevent.get_hub().loop.run_callback(victim.throw, error)
+
+
 class Faults:
     """Throws an error at one step into somebody, once: the whole of a sweep, run by run."""
 
@@ -183,6 +188,7 @@ def sweep(
     hits = 0
     for step in range(1, stop_after):
         with Simulation(**simulation) as sim:
+            gevent.get_hub().SYSTEM_ERROR = ()  # who dies of Ctrl-C does not take us with him
             victims, rest = scenario(sim)
             faults = Faults(sim, step, victims, error)
             rest()

@@ -108,7 +108,7 @@ class TestTimeouts:
     def test_none_and_infinity_wait_for_ever(self, sim, pool, timeout):
         held = [pool.acquire() for _ in range(3)]
         waiter = sim.spawn(pool.acquire, timeout=timeout)
-        sim.advance(10**6)
+        sim.advance(5000)
 
         assert not waiter.ready()
         pool.release(held[0])
@@ -134,7 +134,7 @@ class TestTimeouts:
             hasty.acquire()
         with nothing_else_runs(sim), pytest.raises(PoolTimeout):
             hasty.get()
-        sim.advance(10**6)
+        sim.advance(5000)
         assert not waiter.ready()
 
     @pytest.mark.parametrize(
@@ -983,7 +983,7 @@ class TestEvents:
         assert told.kinds() == [
             "acquire_started", "connection_acquired", "connection_released", "connection_pinged",
         ]  # fmt: skip
-        assert told[-1].seconds == pool.peer.latency
+        assert told[-1].seconds == pytest.approx(pool.peer.latency)
         assert told[-1].error is None
 
     @pytest.mark.parametrize(
@@ -1207,4 +1207,4 @@ class TestListeners:
 
     def test_without_listeners_nothing_is_recorded(self, sim):
         pool = filled(sim, PeerPool(1))
-        assert pool._ConnectionPool__engine.state.journal is None
+        assert pool._geventconnpool.state.journal is None

@@ -9,7 +9,7 @@ import gevent
 import pytest
 from pool_world import NotingPool, PingingPool, at, gauges, outcome_of, story
 
-from geventconnpool import Backoff, ConnectionPool, PoolTimeout, PoolUnavailable
+from geventconnpool import Backoff, ConnectionPool, PoolClosed, PoolTimeout, PoolUnavailable
 from geventconnpool.testing import FakePeer
 
 STEADY = Backoff(base=0.1, cap=5.0, jitter="none")
@@ -146,13 +146,13 @@ class TestTheLimit:
                             pool.discard(c)
                         if chance.random() < 0.1:
                             raise OSError
-                except (OSError, PoolTimeout):
+                except (OSError, PoolTimeout, PoolClosed):
                     pass
 
         def operator():
-            while sim.now < 30:
-                sim.sleep(chance.uniform(0, 3))
+            while not pool.closed:
                 pool.drain()
+                sim.sleep(chance.uniform(0, 3))
 
         for _ in range(8):
             sim.spawn(user)
@@ -249,11 +249,11 @@ class TestFailure:
     def test_while_connects_fail_a_single_one_is_under_way(self, sim):
         peer = FakePeer(latency=0.3)
         peer.up = False
-        NotingPool(peer, 20, backoff=STEADY)
-        sim.advance(2)
-        peer.most_connecting = 0
-        before = peer.connects
-        sim.advance(60)
+        with NotingPool(peer, 20, backoff=STEADY):
+            sim.advance(2)
+            peer.most_connecting = 0
+            before = peer.connects
+            sim.advance(60)
 
         assert peer.most_connecting == 1
         assert peer.connects > before + 5
@@ -261,8 +261,8 @@ class TestFailure:
     def test_connects_that_fail_together_are_one_failure(self, sim):
         peer = FakePeer(latency=0.5)
         peer.up = False
-        NotingPool(peer, 4, backoff=STEADY)
-        sim.advance(3)
+        with NotingPool(peer, 4, backoff=STEADY):
+            sim.advance(3)
 
         # Four at once; then one at a time, after 0.1, 0.2, 0.4 s from when the last one failed.
         assert peer.connect_times == pytest.approx([0, 0, 0, 0, 0.6, 1.3, 2.2])
@@ -270,10 +270,18 @@ class TestFailure:
     def test_pauses_double_up_to_the_cap_for_the_pool_as_a_whole(self, sim):
         peer = FakePeer(latency=0)
         peer.up = False
-        NotingPool(peer, 5, max_connecting=1, backoff=Backoff(base=1, cap=8, jitter="none"))
-        sim.advance(32)
+        with NotingPool(peer, 5, max_connecting=1, backoff=Backoff(1, 8, jitter="none")):
+            sim.advance(32)
 
         assert peer.connect_times == pytest.approx([0, 1, 3, 7, 15, 23, 31])
+
+    def test_backoff_of_nothing_tries_again_at_once(self, sim):
+        peer = FakePeer(latency=0.25)
+        peer.up = False
+        with NotingPool(peer, 1, backoff=Backoff(0, 0)):
+            sim.advance(0.9)
+
+        assert peer.connect_times == pytest.approx([0, 0.25, 0.5, 0.75])
 
     def test_backoff_that_fails_pauses_for_a_second(self, sim, caplog):
         class Odd:
@@ -284,8 +292,8 @@ class TestFailure:
 
         peer = FakePeer(latency=0)
         peer.up = False
-        NotingPool(peer, 1, backoff=Odd())
-        sim.advance(3.5)
+        with NotingPool(peer, 1, backoff=Odd()):
+            sim.advance(3.5)
 
         assert peer.connect_times == pytest.approx([0, 1, 2, 3])
         assert "the backoff failed (RuntimeError)" in caplog.text
@@ -326,8 +334,8 @@ class TestFailure:
         caplog.set_level("INFO")
         peer = FakePeer()
         peer.restart(downtime=30)
-        NotingPool(peer, 3)
-        sim.advance(60)
+        with NotingPool(peer, 3):
+            sim.advance(60)
 
         texts = [record.getMessage() for record in caplog.records]
         assert sum("cannot connect (ConnectionRefusedError, errno 111)" in t for t in texts) == 1
@@ -398,8 +406,8 @@ class TestRecovery:
     def test_connects_during_an_outage_are_bounded(self, sim):
         peer = FakePeer()
         peer.up = False
-        NotingPool(peer, 50, backoff=STEADY)
-        sim.advance(600)
+        with NotingPool(peer, 50, backoff=STEADY):
+            sim.advance(600)
 
         # 4 at first, about 6 until the cap of 5 s is reached, then one in 5 s.
         assert 100 < peer.connects < 140

@@ -127,6 +127,7 @@ class TestIdle:
     def test_all_connections_are_watched_not_only_the_next_one(self, server, make_pool, heard):
         pool = make_pool(8)
 
+        eventually(lambda: server.at_once == 8)
         for session in list(server.sessions):
             session.hang_up()
         eventually(lambda: len(heard.reasons) == 8 and pool.stats().idle == 8)
@@ -139,6 +140,7 @@ class TestIdle:
     def test_a_peer_that_restarts_costs_nobody_an_error(self, server, make_pool, heard):
         pool = make_pool(4)
         for lost in range(4, 44, 4):
+            eventually(lambda: server.at_once == 4)
             for session in list(server.sessions):
                 if not session.ended:
                     session.hang_up()
@@ -230,13 +232,16 @@ class TestClosedByItsUser:
         assert heard.reasons == ["discarded"]
         assert asked(pool, b"hello") == b"hello ok\n"
 
-    def test_so_it_is_where_its_number_was_reused_at_once(self, server, make_pool, heard):
+    def test_so_it_is_where_its_number_was_reused_at_once(
+        self, server, make_pool, heard, means
+    ):
         pool = make_pool()
         with pool.get() as c:
             number = c.fileno()
             c.close()
             stranger, other = constants.socketpair()
-            assert number in (stranger.fileno(), other.fileno())
+            # gevent puts off the close of what a loop watcher watches.
+            assert means == "loop" or number in (stranger.fileno(), other.fileno())
 
         assert heard.reasons == ["discarded"]
         eventually(lambda: pool.stats().idle == 1)
@@ -266,7 +271,7 @@ class TestClosedByItsUser:
             c.hidden.close()
             stranger, other = constants.socketpair()
 
-        assert heard.reasons == ["discarded"]
+        eventually(lambda: heard.reasons == ["discarded"])
         stranger.close()
         other.close()
 

@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"demo: the server did not start: {error}", file=sys.stderr)
         return 1
     try:
-        print(json.dumps(summary.as_dict(), indent=2) if arguments.json else f"\n{summary}")
-        sys.stdout.flush()
-    except BrokenPipeError:
+        text = json.dumps(summary.as_dict(), indent=2) if arguments.json else f"\n{summary}"
+        print(text, flush=True)
+    except OSError:
         sys.stdout = None  # nobody reads, so nothing may be said at exit either
         return 1
     return 0 if summary.ok else 1
@@ -107,7 +107,9 @@ class _Demo:
         """The whole run; everything is closed again at its end, however it ends."""
         arguments = self._arguments
         with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            directory = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="geventconnpool-"))
+            )
             certificate = make_certificate(directory) if arguments.tls else None
             stack.enter_context(self._interruptible())
             stack.enter_context(self._logging())

@@ -21,7 +21,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
+        return f"{seconds * 1e3:.3f} ms"
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.2f} s"
 
 
@@ -102,7 +102,7 @@ class PlainScreen:
         """One line, at once."""
         try:
             print(text, file=self._stream, flush=True)
-        except BrokenPipeError:  # the reader, say `head`, has enough
+        except OSError:  # the reader, say `head`, has enough
             self._on_closed()
 
     def close(self) -> None:
@@ -157,8 +157,8 @@ def _drawing(view: View) -> RenderableType:
 def make_screen(*, json: bool, on_closed: Callable[[], None]) -> Screen:
     """The best there is for the place the output goes to."""
     stream = sys.stderr if json else sys.stdout
-    if not stream.isatty():
-        return QuietScreen() if json else PlainScreen(stream, on_closed)
+    if stream is None or not stream.isatty():
+        return QuietScreen() if json or stream is None else PlainScreen(stream, on_closed)
     try:
         from rich.console import Console
     except ImportError:

@@ -1,0 +1,266 @@
+"""The line of those who wait: first come, first served, and nobody waits too long."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from geventconnpool.core.slot import Slot
+from geventconnpool.core.waiting import Line, Waiter
+
+
+def join(line: Line, *deadlines: float | None, common: bool = False) -> list[Waiter]:
+    waiters = [Waiter(deadline) for deadline in deadlines]
+    for waiter in waiters:
+        line.enter(waiter, common)
+    return waiters
+
+
+def serve(line: Line) -> Waiter | None:
+    waiter = line.pop()
+    if waiter is not None:
+        waiter.serve(Slot(1, 0.0))
+    return waiter
+
+
+def all_served(line: Line) -> list[Waiter]:
+    return list(iter(lambda: serve(line), None))
+
+
+def entries(line: Line) -> int:
+    return len(line._order) + len(line._common) + len(line._special)
+
+
+# --- the order of service ----------------------------------------------------------------
+
+
+def test_who_came_first_is_served_first():
+    line = Line()
+    first, second, third = join(line, None, 5.0, None)
+
+    assert all_served(line) == [first, second, third]
+
+
+def test_nobody_is_served_where_nobody_waits():
+    assert Line().pop() is None
+
+
+def test_whoever_is_served_has_a_slot_and_waits_no_more():
+    line, slot = Line(), Slot(1, 0.0)
+    (waiter,) = join(line, None)
+
+    line.pop()
+    waiter.serve(slot)
+
+    assert waiter.slot is slot
+    assert waiter.refusal is None
+    assert not waiter.waiting
+    assert len(line) == line.count == 0
+
+
+def test_whoever_left_is_passed_over():
+    line = Line()
+    first, second, third = join(line, None, None, None)
+
+    line.leave(second)
+
+    assert line.count == 2
+    assert all_served(line) == [first, third]
+
+
+def test_whoever_left_last_leaves_an_empty_line():
+    line = Line()
+    (waiter,) = join(line, None)
+
+    line.leave(waiter)
+
+    assert line.count == 0
+    assert line.pop() is None
+    assert entries(line) == 0
+
+
+def test_the_dead_are_passed_over_at_the_end_too():
+    line = Line()
+    first, second = join(line, None, None)
+    serve(line)
+    second.waiting = False  # torn out of the line without leaving it
+
+    assert line.pop() is None
+    assert first.slot is not None
+
+
+# --- standing in line once more ----------------------------------------------------------
+
+
+def stand_again(line: Line, waiter: Waiter) -> None:
+    waiter.slot, waiter.waiting = None, True
+    line.enter_first(waiter)
+
+
+def test_whoever_was_served_in_vain_comes_before_those_who_came_later():
+    line = Line()
+    first, second = join(line, None, None)
+    serve(line)
+
+    stand_again(line, first)
+
+    assert line.count == 2
+    assert all_served(line) == [first, second]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_several_who_were_served_in_vain_stand_in_the_order_of_their_arrival(order):
+    line = Line()
+    waiters = join(line, None, None, None, None)
+    for _ in range(3):
+        serve(line)
+
+    for number in order:
+        stand_again(line, waiters[number])
+
+    assert all_served(line) == waiters
+
+
+def test_whoever_stands_in_line_again_keeps_the_deadline():
+    line = Line()
+    waiter, _ = join(line, 5.0, 9.0, common=True)
+    serve(line)
+    assert line.next_deadline() == 9.0
+
+    stand_again(line, waiter)
+
+    assert line.next_deadline() == 5.0
+    assert line.expire(5.0) == [waiter]
+    assert line.expire(8.0) == []
+
+
+def test_whoever_has_no_deadline_has_none_the_second_time():
+    line = Line()
+    (waiter,) = join(line, None)
+    serve(line)
+
+    stand_again(line, waiter)
+
+    assert line.next_deadline() is None
+
+
+# --- deadlines ---------------------------------------------------------------------------
+
+
+def test_without_deadlines_nobody_is_ever_sent_away():
+    line = Line()
+    join(line, None, None)
+
+    assert line.next_deadline() is None
+    assert line.expire(1e12) == []
+    assert line.count == 2
+
+
+def test_whoever_waited_too_long_is_sent_away_with_the_reason():
+    line = Line()
+    (waiter,) = join(line, 5.0)
+
+    assert line.expire(4.999) == []
+    assert line.expire(5.0) == [waiter]
+    assert waiter.refusal == "timeout"
+    assert waiter.slot is None
+    assert not waiter.waiting
+    assert line.count == 0
+
+
+def test_mixed_timeouts_expire_in_the_order_of_their_deadlines():
+    line = Line()
+    common = join(line, 3.0, 6.0, common=True)
+    special = join(line, 7.0, 1.0, 3.0, 2.0)
+
+    assert line.next_deadline() == 1.0
+    late = line.expire(6.5)
+
+    assert [waiter.deadline for waiter in late] == [1.0, 2.0, 3.0, 3.0, 6.0]
+    assert late[2:4] == [common[0], special[2]]
+    assert line.next_deadline() == 7.0
+    assert all_served(line) == [special[0]]
+
+
+def test_waiters_with_the_same_deadline_expire_in_the_order_of_their_arrival():
+    line = Line()
+    waiters = join(line, *[4.0] * 20)
+
+    assert line.expire(4.0) == waiters
+
+
+def test_the_deadline_of_somebody_who_is_gone_counts_no_more():
+    line = Line()
+    common = join(line, 1.0, 5.0, common=True)
+    special = join(line, 2.0, 6.0)
+
+    line.leave(common[0])
+    line.leave(special[0])
+
+    assert line.next_deadline() == 5.0
+    line.leave(common[1])
+    assert line.next_deadline() == 6.0
+
+
+# --- sending everybody away --------------------------------------------------------------
+
+
+def test_everybody_is_sent_away_in_order():
+    line = Line()
+    first, second, third = join(line, None, 5.0, None)
+    line.leave(second)
+
+    assert line.refuse_all("closed") == [first, third]
+    assert [waiter.refusal for waiter in (first, second, third)] == ["closed", None, "closed"]
+    assert line.count == 0
+    assert line.refuse_all("closed") == []
+
+
+def test_those_who_were_sent_away_are_counted_until_they_know_it():
+    line = Line()
+    join(line, 1.0, None, None)
+
+    line.expire(1.0)
+    line.refuse_all("paused")
+
+    assert line.sent_away == 3
+
+
+# --- what the dead cost ------------------------------------------------------------------
+
+
+def test_the_dead_do_not_pile_up_behind_one_who_stays():
+    line = Line()
+    (patient,) = join(line, None)
+
+    for number in range(1000):
+        line.leave(*join(line, 100.0 + number, common=bool(number % 2)))
+        assert entries(line) < 80
+
+    assert all_served(line) == [patient]
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_the_served_do_not_pile_up_in_a_line_that_is_never_empty(common):
+    line, chance = Line(), random.Random(5)
+    join(line, 1000.0)
+
+    for number in range(1000):
+        spread = 0.0 if common else chance.uniform(0.0, 1e6)
+        join(line, 1001.0 + number + spread, common=common)
+        serve(line)
+        assert entries(line) < 80
+
+    assert line.count == 1
+
+
+def test_the_deadlines_of_those_who_stay_survive_the_sweeping():
+    line = Line()
+    stay = [*join(line, 500.0, common=True), *join(line, 400.0, 300.0)]
+
+    for _ in range(200):
+        line.leave(*join(line, 600.0, common=True))
+        line.leave(*join(line, 600.0))
+
+    assert line.expire(599.0) == [stay[2], stay[1], stay[0]]
