@@ -59,7 +59,7 @@ class Desk:
         else:
             slot = self._take(limit, began, common)
         slot.by_hand = by_hand
-        if not by_hand:
+        if not by_hand and slot.state is ACTIVE:  # else a listener has drained it meanwhile
             slot.state = TAKEN
         return slot
 

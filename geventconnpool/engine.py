@@ -233,6 +233,13 @@ class Engine:
         """*slot*'s connection is taken from its user, who may bring it back for all that."""
         self.revoked[id(slot.connection)] = (slot.connection, slot)
 
+    def enter_revoked(self, slot: Slot) -> Any:
+        """The connection of *slot*, if it was taken from its user before the block began."""
+        for connection, owner in self.revoked.values():
+            if owner is slot:
+                return connection
+        raise self.misuse("what get() returns is for one block, entered at once")
+
     def forget_revoked(self, slot: Slot | None) -> None:
         """Whoever had *slot* has let go of it: what was taken from them need not be kept."""
         for key, (_, owner) in list(self.revoked.items()):

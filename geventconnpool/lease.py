@@ -39,7 +39,7 @@ class Lease(Slot, Generic[C]):
 
     def __enter__(self) -> C:
         if self.state is not TAKEN:
-            raise self._engine.misuse("what get() returns is for one block, entered at once")
+            return self._engine.enter_revoked(self)  # type: ignore[no-any-return]
         self.state = ACTIVE
         return self.connection  # type: ignore[no-any-return]
 

@@ -31,6 +31,8 @@ MARKERS = (
     "slow: takes longer than a quarter of a second",
     "simulation(seed=0, shuffle=False, ...): the options of the Simulation in the fixture sim",
     "expects_errors: greenlets of the simulation may die of errors",
+    "demo: runs the demo for real seconds",
+    "real: works on real sockets and processes",
     "leaves_greenlets: greenlets of the real hub may outlive the test",
 )
 
@@ -41,6 +43,12 @@ PATIENCE = 1.0
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "processes" in item.path.parts:
+            item.add_marker("real")
 
 
 def pytest_report_header() -> str:

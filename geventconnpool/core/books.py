@@ -77,11 +77,6 @@ class Books:
         return len(self.slots) - self.closing
 
     @property
-    def uses(self) -> int:
-        """How many times a connection was taken, ever."""
-        return self.past_uses + sum(slot.uses for slot in self.slots.values())
-
-    @property
     def newest(self) -> int:
         """The id of the slot that was added last."""
         return self._serial
@@ -220,7 +215,7 @@ class Books:
 
     def mistakes(self) -> list[str]:
         """What does not add up. Empty as long as nothing has torn a change in two."""
-        count = {state: 0 for state in SlotState}
+        count = dict.fromkeys(SlotState, 0)
         for slot in self.slots.values():
             count[slot.state] += 1
         shelved = [slot for slot in self.shelf if slot.state is IDLE]

@@ -130,11 +130,6 @@ class Slot:
         """Whether there is a connection in it that can serve, now or soon."""
         return self.state in _OPEN
 
-    @property
-    def is_live(self) -> bool:
-        """Whether it serves or is about to."""
-        return self.state in _LIVE
-
     def refresh_plain(self) -> None:
         """Work out ``plain`` anew, after anything that it depends on has changed."""
         can_be_asked = self.descriptor is None or self.fileno is not None
@@ -156,4 +151,3 @@ class Slot:
 
 
 _OPEN = frozenset({IDLE, TAKEN, ACTIVE, CHECKING})
-_LIVE = _OPEN | {CONNECTING}

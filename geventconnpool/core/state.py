@@ -538,7 +538,8 @@ class PoolState:
     def _note_end(self, slot: Slot, now: float, blame: bool) -> None:
         """Draw the conclusions from the end of a connection."""
         self.unproven.discard(slot)
-        if blame and not slot.proven:
+        is_proven = slot.proven or now - slot.opened >= PROOF_SECONDS
+        if blame and not is_proven:
             self._note_failure(slot, now)
 
     def _note_failure(self, slot: Slot, now: float) -> None:

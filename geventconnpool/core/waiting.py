@@ -55,9 +55,6 @@ class Line:
         self._special: list[tuple[float, int, Waiter]] = []
         self._serial = 0
 
-    def __len__(self) -> int:
-        return self.count
-
     def enter(self, waiter: Waiter, common: bool) -> None:
         """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
         self._serial = waiter.number = self._serial + 1

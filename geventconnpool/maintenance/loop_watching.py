@@ -39,6 +39,10 @@ class LoopWatcher(Watcher):
         return found
 
     def refresh(self) -> None:
+        if not self._resting:
+            return
+        self._fired.extend(self._resting)
+        self._on_event()
         for slot in [self._slots[fd] for fd in self._resting]:
             if slot.state is IDLE:
                 self.fault(slot)

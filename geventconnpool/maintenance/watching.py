@@ -12,10 +12,10 @@ import os
 import select
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gevent.ssl
 from gevent import monkey
 
 from geventconnpool import forks
@@ -38,7 +38,6 @@ _poll = _original("poll")
 _epoll = _original("epoll")
 HAS_EPOLL = _epoll is not None
 _RawSocket: Any = monkey.get_original("socket", "socket")
-_TLS_SOCKETS = (gevent.ssl.SSLSocket, monkey.get_original("ssl", "SSLSocket"))
 
 _HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 _TELLS_HANG_UP = hasattr(select, "POLLRDHUP")
@@ -239,10 +238,24 @@ class Watcher:
 
 def is_tls(connection: Any) -> bool:
     """Whether *connection*, or its ``sock``, is a TLS socket."""
+    kinds = _tls_sockets()
     try:
-        return isinstance(connection, _TLS_SOCKETS) or isinstance(connection.sock, _TLS_SOCKETS)
+        return isinstance(connection, kinds) or isinstance(connection.sock, kinds)
     except Exception:
         return False
+
+
+def _tls_sockets() -> tuple[type, ...]:
+    """The classes of TLS sockets that there can be an instance of.
+
+    Nothing is imported for it: a program that imports this package before it patches must
+    not find ``ssl`` imported too early.
+    """
+    modules = (sys.modules.get("gevent.ssl"), sys.modules.get("ssl"))
+    kinds = {getattr(module, "SSLSocket", None) for module in modules}
+    if "ssl" in sys.modules:
+        kinds.add(monkey.get_original("ssl", "SSLSocket"))
+    return tuple(kind for kind in kinds if isinstance(kind, type))
 
 
 def own_fileno(connection: Any) -> Any:

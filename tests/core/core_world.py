@@ -193,6 +193,11 @@ class World:
         return {name: n for name in names if (n := getattr(self.books, name))}
 
     @property
+    def uses(self) -> int:
+        """How many times a connection was taken, ever."""
+        return self.books.past_uses + sum(slot.uses for slot in self.books.slots.values())
+
+    @property
     def idle_ids(self) -> list[int]:
         return [slot.id for slot in self.books.idle_slots()]
 

@@ -56,7 +56,7 @@ def test_whoever_is_served_has_a_slot_and_waits_no_more():
     assert waiter.slot is slot
     assert waiter.refusal is None
     assert not waiter.waiting
-    assert len(line) == line.count == 0
+    assert line.count == 0
 
 
 def test_whoever_left_is_passed_over():

@@ -24,11 +24,10 @@ LEGAL = {
     "idle": "taken active checking closing",
     "taken": "active idle checking closing closed",
     "active": "taken idle checking closing closed",
-    "checking": "idle active closing",
+    "checking": "checking idle active closing",
     "closing": "closed",
     "closed": "",
 }
-
 
 
 def slot_in(state: SlotState) -> Slot:

@@ -21,7 +21,7 @@ def test_what_is_idle_is_taken_at_once():
 
     assert slot.state is ACTIVE
     assert slot.since == world.now
-    assert slot.uses == world.books.uses == 1
+    assert slot.uses == world.uses == 1
     assert world.counts == {"idle": 1, "active": 1}
 
 
@@ -97,14 +97,14 @@ def test_whoever_is_interrupted_with_a_connection_in_hand_passes_it_on():
     (slot,) = world.take_all()
     first, second = world.wait(), world.wait()
     world.give_back(slot)
-    uses = world.books.uses
+    uses = world.uses
 
     world.state.leave(first, world.now)
     world.perform()
 
     assert first.slot is None
     assert second.slot is slot
-    assert world.books.uses == uses
+    assert world.uses == uses
     assert world.counts == {"active": 1}
 
 
@@ -117,7 +117,7 @@ def test_what_the_interrupted_had_in_hand_becomes_idle_where_nobody_waits():
     world.state.leave(waiter, world.now)
 
     assert world.counts == {"idle": 1}
-    assert world.books.uses == 1
+    assert world.uses == 1
 
 
 def test_whoever_was_sent_away_has_nothing_to_pass_on():
@@ -145,7 +145,7 @@ def test_whoever_is_interrupted_with_a_connection_that_was_drained_has_nothing_t
 
     assert second.slot is not None
     assert second.slot is not slot
-    assert world.books.uses == 2
+    assert world.uses == 2
 
 
 def drained_on_the_way(size):
@@ -157,19 +157,19 @@ def drained_on_the_way(size):
         world.give_back(slot)
     commands.drain(world.state, world.now, interrupt=True)
     world.perform()
-    assert world.interrupted == slots
+    assert set(world.interrupted) == set(slots)
     return world, waiters
 
 
 def test_whoever_was_served_in_vain_is_the_next_in_line_in_the_old_order():
     world, waiters = drained_on_the_way(2)
-    uses = world.books.uses
+    uses = world.uses
     world.woken.clear()
 
     for waiter in waiters[:2]:
         world.state.enter_again(waiter, world.now)
     assert world.state.line.count == 3
-    assert world.books.uses == uses - 2
+    assert world.uses == uses - 2
     world.run()
     assert world.woken == waiters[:2]
     world.give_back(waiters[0].slot)
@@ -510,12 +510,11 @@ def test_a_new_record_takes_over_what_is_known_of_the_connection():
     successor = world.state.replace(slot, world.now)
     world.give_back(successor)
     world.run()
-    for _ in range(2):
-        world.tick()
+    world.tick(1.9)
 
     assert world.state.unproven == set()
     assert world.counts == {"idle": 1}
-    world.tick()
+    world.tick(0.1)
     assert world.at_work(Order.PING) == [successor]
 
 

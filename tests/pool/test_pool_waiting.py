@@ -406,15 +406,14 @@ class TestHandOverMeetsDeadline:
             waiter = sim.spawn(outcome, functools.partial(pool.acquire, timeout=5))
             sim.settle()
             engine = pool._geventconnpool
-            sim.advance(4.999)
 
             def both():
                 steps = [lambda: pool.release(c), engine._on_deadline]
                 for step in steps if order == "release first" else reversed(steps):
                     step()
 
-            gevent.get_hub().loop.timer(0.001).start(both)
-            sim.advance(1)
+            sim.loop.timer(5, priority=sim.loop.MAXPRI).start(both)
+            sim.advance(6)
             if order == "release first":
                 assert waiter.value is c
                 pool.release(c)
@@ -568,9 +567,6 @@ class TestErrors:
         peer.up = False
         pool.release(held.pop(), discard=True)
         sim.advance(1)
-        # Have the last attempt fail at a known time.
-        while pool.stats().connecting or pool._geventconnpool.state.pacer.resume_at > sim.now:
-            sim.advance(0.1)
         waiters = [sim.spawn(outcome, functools.partial(pool.acquire, timeout=None))
                    for _ in range(38)]  # fmt: skip
         with pytest.raises(PoolTimeout) as caught:

@@ -181,7 +181,8 @@ class TestActive:
 
     def test_that_holds_again_and_again(self, server, make_pool, heard):
         pool = make_pool(2)
-        for n in range(1, 21):
+        for n in range(1, 11):
+            assert asked(pool, b"first") == b"first ok\n"
             with pool.get() as c:
                 c.sendall(b"%d\nx\n" % n)
                 assert c.recv(len(str(n))) == b"%d" % n
@@ -251,7 +252,12 @@ class TestClosedByItsUser:
         stranger.close()
         other.close()
 
-    def test_so_it_is_where_only_the_hook_knows_the_descriptor(self, server, make_pool, heard):
+    def test_so_it_is_where_only_the_hook_knows_the_descriptor(
+        self, server, make_pool, heard, means
+    ):
+        if means == "loop":
+            pytest.skip("gevent puts off the close of what a loop watcher watches")
+
         class Hidden:
             def __init__(self):
                 self.hidden = server.connect()
