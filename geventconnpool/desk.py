@@ -117,6 +117,7 @@ class Desk:
             raise
         slot = waiter.slot
         if slot is None:
+            state.line.sent_away -= 1
             state.counters.wait_seconds += self._now() - began
             raise self._failed(waiter.refusal or "interrupted", began)
         # It was handed over, and stamped, a moment ago: no need to read the clock again.

@@ -75,6 +75,9 @@ class Herald:
         except (KeyboardInterrupt, SystemExit) as error:
             return error
         except BaseException as error:
-            if speak != log.log:  # a logger that fails has nobody to complain to
+            if speak != log.log:
                 self.say(logging.ERROR, "a listener failed (%s)", describe(error))
+            elif not isinstance(error, Exception):
+                return error  # a kill or timeout met whoever logs while a handler waited
+            # else a logger that fails has nobody to complain to
         return None

@@ -144,7 +144,6 @@ class Books:
 
     def to_cold_end(self, slot: Slot) -> None:
         """Make idle *slot* the last to be handed out."""
-        self.lay_ghosts()
         self.shelf.remove(slot)
         if self._newest_first:
             self.shelf.appendleft(slot)
@@ -194,8 +193,6 @@ class Books:
 
     def lay_ghosts(self) -> None:
         """Clear the shelf of stale entries (in place: others are bound to it)."""
-        if not self._ghosts:
-            return
         kept = [slot for slot in self.shelf if slot.state is IDLE]
         for slot in self.shelf:
             slot.ghost = False

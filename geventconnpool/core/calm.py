@@ -14,6 +14,7 @@ from geventconnpool.core.slot import Slot
 
 __all__ = ["Calm"]
 
+
 class Calm:
     """Open while an idle slot may be taken, and brought back, without a thought."""
 

@@ -61,7 +61,7 @@ class Pacer:
             self.window = min(FIRST_CONNECTS, self._most)
 
     def failed(self, now: float, number: int, newest: int) -> bool:
-        """Attempt *number* failed; *newest* is the last that has begun. True if a new pause must begin.
+        """Attempt *number* failed, *newest* being the last that began. True: pause anew.
 
         Attempts that were under way together fail together: that is one failure, not many.
         """

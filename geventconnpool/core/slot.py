@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geventconnpool.events import CloseReason
 
-__all__ = ["ACTIVE", "CHECKING", "CLOSED", "CLOSING", "CONNECTING", "IDLE", "TAKEN", "Slot", "SlotState"]
+__all__ = [
+    "ACTIVE",
+    "CHECKING",
+    "CLOSED",
+    "CLOSING",
+    "CONNECTING",
+    "IDLE",
+    "TAKEN",
+    "Slot",
+    "SlotState",
+]
 
 
 class SlotState(enum.Enum):

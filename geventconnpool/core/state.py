@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from collections.abc import Callable
 from geventconnpool.core.agenda import Agenda
 from geventconnpool.core.books import Books
 from geventconnpool.core.orders import Order
@@ -61,7 +61,7 @@ class Counters:
         self.connects = 0
         self.connect_errors = 0
         self.connect_seconds = 0.0
-        self.closes = {reason: 0 for reason in CloseReason}
+        self.closes = dict.fromkeys(CloseReason, 0)
         self.pings = 0
         self.ping_errors = 0
         self.leaks = 0
@@ -270,9 +270,7 @@ class PoolState:
             self.books.to_cold_end(slot)
         self.settle(now)
 
-    def retire(
-        self, slot: Slot, reason: CloseReason, now: float, *, blame: bool = False
-    ) -> None:
+    def retire(self, slot: Slot, reason: CloseReason, now: float, *, blame: bool = False) -> None:
         """Give *slot* up: its connection is closed, then its place is free.
 
         *blame* says that the peer is at fault. A connection that breaks before it has
@@ -488,7 +486,7 @@ class PoolState:
                 if self.is_simple and not self.line.count:
                     self.calm.open(self.now)
                 return
-        elif slot.state is not IDLE:
+        else:
             if slot.is_out:
                 slot.since = now
             self.books.move(slot, IDLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from geventconnpool.core.slot import CLOSING, IDLE, Slot
+from geventconnpool.core.slot import IDLE, Slot
 from geventconnpool.core.state import Phase, PoolState
 from geventconnpool.events import CloseReason
 
@@ -30,8 +30,7 @@ class Upkeep:
         state = self._state
         state.prove_by_age(now)
         for slot in state.agenda.due(now):
-            if slot.state is not CLOSING:
-                self._look(slot, now)
+            self._look(slot, now)
         self.start_pings(now)
         self._rotate(now)
         state.settle(now)
@@ -72,8 +71,6 @@ class Upkeep:
 
     def _rotate(self, now: float) -> None:
         state = self._state
-        if state.pacer.failures:
-            return
         for _ in range(len(self._overdue)):
             slot = self._overdue.popleft()
             if slot.state is IDLE and state.may_expire(slot):

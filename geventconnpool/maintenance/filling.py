@@ -98,6 +98,5 @@ def _retire_at(keeper: Keeper, now: float) -> float | None:
 
 def _describe(keeper: Keeper, connection: Any) -> Descriptor | None:
     """The descriptor to watch. The hook that tells it has no reason to wait, but may."""
-    with Timeout(keeper.options.connect_timeout, False):
+    with Timeout(keeper.options.connect_timeout):  # taken for "none", as whatever it raises
         return keeper.watcher.describe(connection, lambda: keeper.hook("_fileno")(connection))
-    return None

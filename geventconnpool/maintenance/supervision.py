@@ -86,6 +86,7 @@ def take_back(engine: Engine, slot: Slot, now: float) -> None:
     with contextlib.suppress(Exception):  # the warning may be an error where tests want it so
         warnings.warn(message, ResourceWarning, stacklevel=2)
     engine.say(logging.WARNING, "get() was called without a with block")
+    engine.state.counters.use_seconds += now - slot.since
     engine.state.tell("connection_released", slot, seconds=now - slot.since)
     engine.state.give_back(slot, now)
 

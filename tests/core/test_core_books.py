@@ -178,6 +178,16 @@ def test_any_idle_slot_can_be_claimed(newest_first):
         assert books.mistakes() == []
 
 
+def test_to_claim_the_next_one_takes_no_sweeping():
+    books, slots = books_with(4)
+    books.move(slots[1], CHECKING)
+
+    books.claim(slots[3])
+
+    assert list(books.shelf) == slots[:3]
+    assert books.mistakes() == []
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_the_cold_end_is_handed_out_last(newest_first):
     books, slots = books_with(4, newest_first)
@@ -262,6 +272,7 @@ def test_a_closed_slot_lets_go_of_everything():
 
     assert books.slots == {}
     assert books.find(connection) is None
+    assert not books._by_connection
     assert slot.connection is slot.holder is slot.descriptor is slot.fileno is None
     assert books.register(books.add(0.0), connection)
 
@@ -370,8 +381,9 @@ def test_a_count_that_is_wrong_is_found_and_mended():
 
 def test_repairing_right_books_changes_nothing():
     books, slots = books_with(5)
-    books.move(slots[1], CHECKING)
     books.move(slots[2], ACTIVE)
+    books.move(slots[1], CHECKING)
+    assert slots[1].ghost
     before = counts(books), order_of(books)
 
     books.repair()

@@ -83,6 +83,19 @@ def test_while_somebody_waits_nothing_can_be_taken_or_brought_back_without_a_tho
     assert is_open(world)
 
 
+def test_it_is_not_calm_while_a_connection_is_opened_for_somebody_who_waits():
+    world = filled(2, min_size=1)
+    slot = world.take()
+
+    waiter = world.wait()
+    assert world.at_work(Order.CONNECT)
+    assert not world.state.calm.is_open
+    assert not world.state.calm.shelf
+    world.give_back(slot)
+
+    assert waiter.slot is slot
+
+
 def test_the_shortest_way_makes_it_calm_again_only_when_nobody_waits_any_more():
     world = filled(1)
     (slot,) = world.take_all()

@@ -42,6 +42,16 @@ def test_a_pool_fills_itself_to_min_size_slowly_at_first():
     assert world.state.is_ready
 
 
+def test_a_full_pool_begins_slowly_again_when_it_has_lost_everything():
+    world = filled(20)
+    for slot in world.take_all():
+        world.retire(slot, CloseReason.BROKEN)
+    for slot in world.at_work(Order.CLOSE):
+        world.closed(slot)
+
+    assert world.counts == {"connecting": 4}
+
+
 def test_there_are_never_more_connects_than_allowed():
     world = opened(20, max_connecting=3)
     while connects(world):
@@ -151,10 +161,12 @@ def test_readiness_is_told_once_and_again_after_the_loss_of_everything():
 
 def test_a_connect_that_is_over_is_told_with_the_time_it_took():
     world = opened(1, listening=True)
+    (slot,) = connects(world)
     world.now += 0.75
 
     world.run()
 
+    assert slot.opened == slot.since == slot.proved == world.now
     assert [event.seconds for event in world.told("connection_ready")] == [0.75]
     assert world.state.counters.connect_seconds == 0.75
     assert world.state.counters.connects == 1
@@ -275,6 +287,18 @@ def test_one_that_breaks_before_it_has_proved_itself_counts_as_a_failed_connect(
     assert world.state.pacer.down_since is None
     world.alarm(world.pause)
     assert world.counts == {"connecting": 1}
+
+
+def test_one_that_breaks_after_a_second_has_proved_itself_even_if_nobody_has_looked_yet():
+    world = opened(1)
+    world.run()
+    world.now += 1.0
+
+    world.retire(world.take(), CloseReason.BROKEN, blame=True)
+    world.run()
+
+    assert world.pauses == []
+    assert world.counts == {"idle": 1}
 
 
 @pytest.mark.parametrize("reason", [CloseReason.INTERRUPTED, CloseReason.DISCARDED])
@@ -520,6 +544,18 @@ def test_what_comes_back_past_its_lifetime_serves_whoever_waits_while_it_is_repl
     assert world.counts == {"active": 1, "connecting": 1}
 
 
+def test_the_replacement_is_begun_at_once_also_where_the_old_one_goes_on_to_whoever_waits():
+    world, (slot, other) = overdue(3, min_size=2, ping=True)
+    world.state.doubt(other, world.now)
+    waiter = world.wait()
+    assert world.counts == {"active": 1, "checking": 1}
+
+    world.give_back(slot)
+
+    assert waiter.slot is slot
+    assert world.counts == {"active": 1, "checking": 1, "connecting": 1}
+
+
 def test_without_room_they_are_replaced_one_at_a_time_as_they_come_back():
     world, (one, other) = overdue(2)
 
@@ -557,6 +593,31 @@ def test_while_connects_fail_what_is_past_its_lifetime_goes_on_serving():
 
     assert world.counts == {"idle": 1}
     assert world.take() is slot
+
+
+def test_while_connects_fail_even_one_too_many_goes_on_serving_past_its_lifetime():
+    world, slots = overdue(3, min_size=2)
+    waiter = world.wait(timeout=0.0)
+    world.connect_failed(connects(world)[0])
+    world.state.expire(world.now)
+    world.state.min_size = 0
+    assert waiter.refusal == "timeout"
+
+    for slot in slots:
+        world.give_back(slot)
+
+    assert world.counts == {"idle": 2}
+
+
+def test_what_is_past_its_lifetime_is_not_closed_while_somebody_would_miss_it():
+    world, (slot, _) = overdue(3, min_size=2)
+    world.state.min_size = 1
+    waiter = world.wait()
+    assert world.counts == {"active": 2, "connecting": 1}
+
+    world.give_back(slot)
+
+    assert waiter.slot is slot
 
 
 def test_a_paused_pool_does_not_close_what_is_past_its_lifetime():

@@ -230,12 +230,14 @@ def test_those_who_were_sent_away_are_counted_until_they_know_it():
 # --- what the dead cost ------------------------------------------------------------------
 
 
-def test_the_dead_do_not_pile_up_behind_one_who_stays():
+@pytest.mark.parametrize("deadline", [None, 100.0])
+@pytest.mark.parametrize("common", [True, False])
+def test_the_dead_do_not_pile_up_behind_one_who_stays(deadline, common):
     line = Line()
     (patient,) = join(line, None)
 
-    for number in range(1000):
-        line.leave(*join(line, 100.0 + number, common=bool(number % 2)))
+    for _ in range(1000):
+        line.leave(*join(line, deadline, common=common))
         assert entries(line) < 80
 
     assert all_served(line) == [patient]
@@ -264,3 +266,28 @@ def test_the_deadlines_of_those_who_stay_survive_the_sweeping():
         line.leave(*join(line, 600.0))
 
     assert line.expire(599.0) == [stay[2], stay[1], stay[0]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_line_behaves_as_a_plain_list_would(seed):
+    line, chance, now = Line(), random.Random(seed), 0.0
+    waiting: list[Waiter] = []
+    for _ in range(2000):
+        now += chance.choice([0.0, 0.01])
+        what = chance.random()
+        if what < 0.5 or not waiting:
+            common = chance.random() < 0.5
+            timeout = 1.0 if common else chance.choice([None, chance.uniform(0.0, 2.0)])
+            waiting += join(line, None if timeout is None else now + timeout, common=common)
+        elif what < 0.7:
+            assert serve(line) is waiting.pop(0)
+        elif what < 0.9:
+            line.leave(waiting.pop(chance.randrange(len(waiting))))
+        else:
+            late = [each for each in waiting if each.deadline is not None and each.deadline <= now]
+            assert set(line.expire(now)) == set(late)
+            waiting = [each for each in waiting if each not in late]
+        deadlines = [each.deadline for each in waiting if each.deadline is not None]
+        assert line.next_deadline() == min(deadlines, default=None)
+        assert line.count == len(waiting)
+    assert all_served(line) == waiting

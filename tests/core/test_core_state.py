@@ -33,12 +33,12 @@ def test_when_all_are_out_there_is_nothing_to_take():
 
 
 def test_nobody_overtakes_those_who_wait():
-    world = filled(1, check_after=1.0)
-    world.now += 2.0
+    world = filled(1)
+    slot = world.take()
     world.wait()
-    world.state.books.move(world.at_work(Order.CHECK)[0], IDLE)
+    world.books.move(slot, IDLE)  # it is not handed over yet
 
-    assert world.state.take(world.now + 0.0) is None
+    assert world.state.take(world.now) is None
 
 
 @pytest.mark.parametrize(("order", "expected"), [("lifo", [3, 2, 1]), ("fifo", [1, 2, 3])])
@@ -401,6 +401,62 @@ def test_what_is_set_aside_is_handed_out_last(order):
     assert world.idle_ids[-1] == slot.id
     assert slot.since == world.now
     assert world.take_all()[-1] is slot
+
+
+def test_what_is_doubted_is_reset_after_its_check_and_before_the_next_use():
+    world = filled(1, ping=True, reset=True)
+    (slot,) = world.take_all()
+    waiter = world.wait()
+
+    world.state.doubt(slot, world.now)
+    assert world.at_work(Order.CHECK) == [slot]
+    world.vetted(slot)
+    assert world.at_work(Order.RESET) == [slot]
+    assert waiter.waiting
+    world.vetted(slot)
+
+    assert waiter.slot is slot
+
+
+def test_what_was_doubted_once_is_not_reset_after_every_ping():
+    world = filled(1, ping=True, reset=True)
+    slot = world.take()
+    world.state.doubt(slot, world.now)
+    world.run()
+    world.upkeep.ping_all()
+    world.upkeep.start_pings(world.now)
+    world.perform()
+
+    world.vetted(slot)
+
+    assert world.counts == {"idle": 1}
+
+
+def test_what_is_set_aside_is_reset_first_where_there_is_a_reset_hook():
+    world = filled(3, reset=True)
+    slot = world.take()
+
+    world.state.set_aside(slot, world.now)
+    assert world.at_work(Order.RESET) == [slot]
+    world.now += 1.0
+    world.vetted(slot)
+
+    assert slot.state is IDLE
+    assert world.idle_ids[-1] == slot.id
+    assert not slot.aside
+
+
+def test_what_is_reset_to_be_set_aside_is_closed_if_somebody_waits_by_then():
+    world = filled(1, reset=True)
+    slot = world.take()
+    world.state.set_aside(slot, world.now)
+    waiter = world.wait()
+
+    world.vetted(slot)
+    world.run()
+
+    assert slot.state is CLOSED
+    assert waiter.slot.state is ACTIVE
 
 
 def test_what_is_in_doubt_is_not_set_aside_where_somebody_waits():

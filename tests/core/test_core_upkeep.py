@@ -87,6 +87,20 @@ def test_a_connection_that_was_used_is_not_due_before_the_interval_has_passed_ag
     assert pinged(world) == {1}
 
 
+def test_a_use_on_the_short_way_counts_too():
+    world = filled(1, ping=True, keepalive=10.0)
+    world.tick(5.0)
+    slot = world.take()
+    slot.since = world.now
+    world.books.move(slot, IDLE)
+
+    world.tick(9.0)
+    assert pinged(world) == set()
+    world.tick(1.0)
+
+    assert pinged(world) == {1}
+
+
 def test_what_is_out_is_never_pinged():
     world = filled(1, ping=True, keepalive=5.0)
     slot = world.take()
@@ -283,7 +297,7 @@ def test_all_idle_ones_are_pinged_on_demand_even_if_it_is_not_their_time():
     assert [slot.proved == world.now for slot in slots] == [True] * 3
 
 
-def test_those_asked_for_come_before_those_whose_time_it_is():
+def test_what_is_asked_for_waits_only_for_the_ping_that_is_under_way():
     world = filled(2, ping=True, keepalive=10.0)
     world.tick(9.0)
     (first,) = world.at_work(Order.PING)
@@ -413,19 +427,18 @@ def test_nothing_is_replaced_before_its_time():
 
 
 def test_the_replacement_is_opened_first_where_there_is_room():
-    world = aging(3, [10.0, 10.0], min_size=2)
+    world = aging(5, [10.0, 10.0], min_size=2)
 
     world.tick(10.0)
+    world.tick()
     assert world.counts == {"idle": 2, "connecting": 1}
     world.connected(world.at_work(Order.CONNECT)[0])
     world.upkeep.rotate(world.now)
     world.perform()
-    assert world.counts == {"idle": 2, "closing": 1}
-    world.run()
-    world.tick()
-    world.run()
-    world.tick()
-    world.run()
+    assert world.counts == {"idle": 2, "closing": 1, "connecting": 1}
+    for _ in range(3):
+        world.run()
+        world.tick()
 
     assert world.counts == {"idle": 2}
     assert sorted(world.idle_ids) == [3, 4]

@@ -1,4 +1,4 @@
-"""A seeded random walk over everything that can happen to a pool, with the books open at every step.
+"""A seeded random walk over all that can happen to a pool, with the books open at every step.
 
 Outcomes are drawn, too: connects that fail, pings that fail, goodbyes that take long, users who
 are interrupted at any moment. A failure names its seed; ``walk(seed)`` replays it.
@@ -82,6 +82,8 @@ class Walk(World):
         self.ready_wanted = 0
         self.health = self.chance.choice([0.5, 0.9, 1.0])
         """How often the peer does what it should."""
+        self.crowd = self.chance.choice([1, 3, 6, 12])
+        """How many users there are."""
         self.verbs = [
             verb
             for verb, weight in (
@@ -104,6 +106,8 @@ class Walk(World):
     def acquire(self) -> None:
         state, calm = self.state, self.state.calm
         kind = self.chance.random()
+        if len(self.held) + len(self.served) + len(self.queue) >= self.crowd:
+            return
         if kind < 0.6 and calm.shelf:
             slot = calm.pick()
             if slot.state is IDLE:
@@ -179,6 +183,8 @@ class Walk(World):
         if slot in self.taken_back:
             self.taken_back.remove(slot)
             return
+        if slot.state is TAKEN and self.chance.random() < 0.9:
+            slot.state = ACTIVE
         self.leave_block(slot, self.chance.random() * (1.0 if self.health < 1.0 else 0.7))
 
     def leave_block(self, slot: Slot, how: float) -> None:

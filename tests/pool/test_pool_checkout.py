@@ -6,10 +6,12 @@ import copy
 import functools
 import gc
 import inspect
+import logging
 import math
 import pickle
 import warnings
 import weakref
+from contextlib import contextmanager
 
 import gevent
 import pytest
@@ -543,8 +545,8 @@ class Unforthcoming:
     def _refuse(self, *args):
         raise RuntimeError("ask me nothing")
 
-    __eq__ = __ne__ = __hash__ = __bool__ = __len__ = __repr__ = __str__ = _refuse  # type: ignore
-    __iter__ = __lt__ = __contains__ = __reduce_ex__ = __dir__ = _refuse  # type: ignore
+    __eq__ = __ne__ = __hash__ = __bool__ = __len__ = __repr__ = __str__ = _refuse
+    __iter__ = __lt__ = __contains__ = __reduce_ex__ = __dir__ = _refuse
 
     def __getattr__(self, name):
         raise RuntimeError(f"do not ask me for {name}")
@@ -835,9 +837,7 @@ class TestSubclasses:
         assert all(getattr(pool, name) is mine for name in names)
         stats = pool.stats()
         assert (stats.size, stats.idle) == (2, 2)
-        assert repr(pool) == (
-            "<Own 'own': 0 active, 2 idle, 0 connecting, 0 waiting, size 2>"
-        )
+        assert repr(pool) == ("<Own 'own': 0 active, 2 idle, 0 connecting, 0 waiting, size 2>")
         pool.resize(3)
         pool.drain()
         pool.pause()
@@ -1085,6 +1085,27 @@ class TestEvents:
         assert pool.stats().repairs == 0
 
 
+@contextmanager
+def handling(handle):
+    """Have every record of the package's log handled so."""
+    records = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            records.append(record)
+            handle(record)
+
+        def createLock(self):
+            self.lock = None
+
+    handler, log = Handler(), logging.getLogger("geventconnpool")
+    log.addHandler(handler)
+    try:
+        yield records
+    finally:
+        log.removeHandler(handler)
+
+
 class TestListeners:
     def test_one_that_raises_is_logged_and_stays(self, sim, caplog):
         calls = []
@@ -1204,6 +1225,26 @@ class TestListeners:
         before = sim.now
         sim.sleep(5)
         assert sim.now == before + 5
+
+    def test_logger_that_raises_is_contained(self, sim):
+        pool = filled(sim, PeerPool(2, is_broken=lambda c, e: 1 / 0))
+        with handling(lambda record: 1 / 0) as records:
+            with pytest.raises(KeyError), pool.get():
+                raise KeyError
+        assert "is_broken failed" in records[0].getMessage()
+        assert whole(sim, pool).closes["broken"] == 1
+
+    def test_interruption_that_comes_while_a_log_handler_waits_goes_on(self, sim):
+        pool = filled(sim, PeerPool(2, is_broken=lambda c, e: 1 / 0))
+        with handling(lambda record: gevent.sleep(10)) as records:
+            began = sim.now
+            with gevent.Timeout(3) as timer, pytest.raises(gevent.Timeout) as caught:
+                with pool.get():
+                    raise KeyError
+        assert records
+        assert caught.value is timer
+        assert sim.now == began + 3
+        assert whole(sim, pool).closes["broken"] == 1
 
     def test_without_listeners_nothing_is_recorded(self, sim):
         pool = filled(sim, PeerPool(1))

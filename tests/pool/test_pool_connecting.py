@@ -658,7 +658,7 @@ class TestFailFast:
         assert sim.now == 10
 
 
-class WrongPassword(Exception):
+class WrongPasswordError(Exception):
     pass
 
 
@@ -670,11 +670,11 @@ class TestFatal:
         def connect():
             attempts.append(sim.now)
             if refuse:
-                raise WrongPassword
+                raise WrongPasswordError
             return peer.connect()
 
         refuse = [True]
-        options = {"fatal_exc_classes": WrongPassword, **options}
+        options = {"fatal_exc_classes": WrongPasswordError, **options}
         return ConnectionPool(2, connect=connect, **options), refuse, attempts
 
     def test_everybody_gets_it_at_once(self, sim):
@@ -684,7 +684,7 @@ class TestFatal:
         with pytest.raises(PoolUnavailable) as caught:
             pool.acquire()
 
-        assert isinstance(caught.value.__cause__, WrongPassword)
+        assert isinstance(caught.value.__cause__, WrongPasswordError)
         assert waiter.get() is PoolUnavailable
         assert sim.now == 0
 
@@ -692,13 +692,15 @@ class TestFatal:
         pool, _, attempts = self.refusing(
             sim, max_connecting=1, backoff=Backoff(0.1, 7, jitter="none")
         )
-        sim.advance(30)
+        with pool:
+            sim.advance(30)
 
         assert attempts == pytest.approx([0, 7, 14, 21, 28])
 
     def test_full_jitter_does_not_shorten_that(self, sim):
         pool, _, attempts = self.refusing(sim, max_connecting=1, backoff=Backoff(0.1, 7))
-        sim.advance(30)
+        with pool:
+            sim.advance(30)
 
         assert attempts == pytest.approx([0, 7, 14, 21, 28])
 
@@ -714,7 +716,7 @@ class TestFatal:
     def test_other_errors_are_not_fatal(self, sim):
         peer = FakePeer()
         peer.up = False
-        pool = NotingPool(peer, 1, fatal_exc_classes=WrongPassword)
+        pool = NotingPool(peer, 1, fatal_exc_classes=WrongPasswordError)
 
         assert outcome_of(pool.acquire, timeout=3) is PoolTimeout
 

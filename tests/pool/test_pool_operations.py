@@ -269,7 +269,7 @@ class TestPause:
         pool = NotingPool(peer, 3)
         pool.pause()
         sim.advance(5)
-        assert peer.connects in (0, 3)
+        assert peer.connects == 3  # begun by the first call, before it paused
         told = len(pool.events)
         pool.resume()
         sim.advance(1)
@@ -435,7 +435,7 @@ class TestResize:
         sim.advance(1)
         assert gauges(pool) == {"active": 4}
 
-        for left, c in zip((3, 2), out):
+        for left, c in zip((3, 2), out[:2], strict=True):
             pool.release(c)
             sim.advance(1)
             assert gauges(pool) == {"active": left}
@@ -637,9 +637,9 @@ class TestCheck:
 
         assert len(waits) > 15
         assert set(waits) == {0}
-        assert sorted(pool.pinged) == [1, 2, 3, 4] or len(pool.pinged) == 3
+        assert sorted(pool.pinged) == [1, 2, 3, 4]
 
-    def test_two_at_once_ping_everything_once_each_or_share(self, sim):
+    def test_two_at_once_both_come_to_their_end(self, sim):
         peer = FakePeer()
         pool = PingingPool(peer, 4)
         pool.wait_ready()

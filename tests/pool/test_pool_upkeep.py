@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import gevent
 import pytest
 from pool_world import NotingPool, PingingPool, at, gauges, outcome_of, story
 
-from geventconnpool import Backoff, ConnectionPool, PoolTimeout
+from geventconnpool import Backoff, ConnectionPool, PoolTimeout, backoff
 from geventconnpool.testing import FakePeer
 
 STEADY = Backoff(base=0.1, cap=5.0, jitter="none")
@@ -40,7 +42,7 @@ class TestKeepalive:
         tick = min(1.0, interval / 10)
         assert set(times) == set(range(1, 8))
         for stamps in times.values():
-            gaps = [after - before for before, after in zip([0, *stamps], stamps)]
+            gaps = [after - before for before, after in pairwise([0, *stamps])]
             assert min(gaps) >= interval
             # Several rounds of pings may be needed, each a round trip.
             assert max(gaps) <= interval + tick + 5 * peer.latency
@@ -268,15 +270,28 @@ class TestIdleTimeout:
 
 
 class TestMaxLifetime:
-    def test_share_is_drawn_once_for_each_and_at_most_a_tenth(self, sim):
-        peer = FakePeer()
-        pool = NotingPool(peer, 10, max_lifetime=100)
-        pool.wait_ready()
-        sim.advance(120)
+    def test_share_is_drawn_once_for_each(self, sim):
+        class Counting:
+            draws = 0
 
-        ends = {number: reason for number, reason in pool.goodbyes}
-        assert set(ends) >= set(range(1, 11))
-        assert set(ends.values()) == {"expired"}
+            def uniform(self, low, high):
+                self.draws += 1
+                return high
+
+        source = Counting()
+        with backoff.replaced(source):
+            pool = NotingPool(FakePeer(), 10, max_lifetime=100)
+            pool.wait_ready()
+            sim.advance(80)
+            assert source.draws == 10
+            sim.advance(9)
+            assert pool.goodbyes == []
+            sim.advance(5)
+
+        # A tenth is the most: all of them have drawn that.
+        assert sorted(pool.goodbyes) == [(number, "expired") for number in range(1, 11)]
+        assert source.draws == 20
+        assert gauges(pool) == {"idle": 10}
 
     def test_connections_end_between_nine_tenths_of_their_life_and_the_whole(self, sim):
         class Timed(NotingPool):
@@ -291,7 +306,7 @@ class TestMaxLifetime:
 
         first = [ends[number] for number in range(1, 11)]
         # A tick late at most, and one after the other.
-        assert 90 <= min(first)
+        assert min(first) >= 90
         assert max(first) <= 102
         assert max(first) - min(first) > 3
 
@@ -394,7 +409,7 @@ class TestMaxLifetime:
         sim.advance(61)
 
         assert [reason for _, reason in pool.goodbyes].count("expired") >= 8
-        assert set(reason for _, reason in pool.goodbyes) == {"expired"}
+        assert {reason for _, reason in pool.goodbyes} == {"expired"}
 
 
 class TestCheckAfter:
@@ -455,7 +470,7 @@ class TestCheckAfter:
         gevent.joinall(users)
 
         assert pool.pinged == [1, 1, 1]
-        gaps = [b - a for (_, a), (_, b) in zip(log, log[1:])]
+        gaps = [b - a for (_, a), (_, b) in pairwise(log)]
         assert gaps == pytest.approx([1.1, 1.1])
 
     def test_without_waiting_only_what_needs_no_check_is_taken(self, sim):
@@ -518,7 +533,7 @@ class TestReset:
         sim.advance(1)
 
         assert pool.resets == [1, 1, 1]
-        assert [b - a for (_, a), (_, b) in zip(log, log[1:])] == pytest.approx([1.25, 1.25])
+        assert [b - a for (_, a), (_, b) in pairwise(log)] == pytest.approx([1.25, 1.25])
 
     def test_runs_in_a_greenlet_of_the_pool_and_costs_the_returner_nothing(self, sim):
         pool = self.Resetting(FakePeer(), 1)
@@ -668,8 +683,8 @@ class TestLeaks:
 class TestUnusedLease:
     def test_one_that_was_got_and_never_entered_is_taken_back(self, sim):
         pool = NotingPool(FakePeer(), 1)
+        lease = pool.get()
         with pytest.warns(ResourceWarning, match="without a with block"):
-            lease = pool.get()
             sim.advance(5)
 
         assert gauges(pool) == {"idle": 1}

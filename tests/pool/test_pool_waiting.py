@@ -395,7 +395,9 @@ class TestHandOverMeetsDeadline:
             for early in ("holder", "waiter")
             for choose in (None, lambda n: n - 1, lambda n: 0)
         }
-        seeds = {self.meet(e, seed=s, shuffle=True) for e in ("holder", "waiter") for s in range(20)}
+        seeds = {
+            self.meet(e, seed=s, shuffle=True) for e in ("holder", "waiter") for s in range(20)
+        }
         assert results | seeds == {"served", "timeout"}
 
     @pytest.mark.parametrize("order", ["release first", "expire first"])
@@ -433,7 +435,35 @@ class TestHandOverMeetsDeadline:
                 stats = pool.stats()
                 assert stats.acquire_timeouts + stats.acquire_errors == 1
                 assert stats.waiting == 0
-                assert pool._geventconnpool.state.line.sent_away == 0
+                assert stats.acquires == 2
+
+
+class TestCounting:
+    def test_every_attempt_is_counted_once_however_it_ends(self, sim, ways):
+        pool = filled(sim, PeerPool(1, max_waiting=3, **ways))
+        c = pool.acquire()
+        for take in (
+            functools.partial(pool.acquire, timeout=1),
+            functools.partial(pool.acquire, timeout=0),
+            functools.partial(pool.get, timeout=2),
+        ):
+            assert outcome(take) is PoolTimeout
+        waiters = [sim.spawn(outcome, pool.acquire) for _ in range(3)]
+        sim.settle()
+        assert outcome(pool.acquire) is TooManyWaiters
+        assert pool.stats().acquires == 8
+        waiters[0].kill()
+        assert pool.stats().acquires == 8
+        pool.release(c)
+        assert pool.stats().acquires == 8
+        pool.pause()
+        assert waiters[2].get() is PoolPaused
+        stats = pool.stats()
+        assert stats.acquires == 8
+        assert stats.acquire_timeouts == 3
+        assert stats.acquire_errors == 3
+        assert stats.acquires_waited == 5
+        assert stats.wait_seconds == 3
 
 
 class TestTimers:
@@ -446,7 +476,7 @@ class TestTimers:
         waiters = [sim.spawn(outcome, pool.acquire) for _ in range(1000)]
         sim.settle()
         assert len(self.deadlines(sim, before)) == 1
-        for n in range(10):
+        for _ in range(10):
             sim.advance(1)
             waiters.append(sim.spawn(outcome, pool.acquire))
             sim.settle()
@@ -649,19 +679,19 @@ class TestErrors:
             assert caught.value.__cause__ is None
 
     def test_fatally_refused_the_cause_is_the_connect_error(self, sim, ways):
-        class WrongPassword(Exception):
+        class WrongPasswordError(Exception):
             pass
 
         def connect():
-            raise WrongPassword("hunter2")
+            raise WrongPasswordError("hunter2")
 
-        pool = PeerPool(1, connect=connect, fatal_exc_classes=WrongPassword, **ways)
+        pool = PeerPool(1, connect=connect, fatal_exc_classes=WrongPasswordError, **ways)
         waiter = sim.spawn(pool.acquire)
         waiter.join()
         for error in (waiter.exception, outcome_error(pool.acquire)):
             assert type(error) is PoolUnavailable
-            assert type(error.__cause__) is WrongPassword
-            assert "WrongPassword" in str(error)
+            assert type(error.__cause__) is WrongPasswordError
+            assert "WrongPasswordError" in str(error)
             assert "hunter2" not in str(error)
         sim.errors.clear()
 
