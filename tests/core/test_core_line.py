@@ -268,6 +268,17 @@ def test_the_deadlines_of_those_who_stay_survive_the_sweeping():
     assert line.expire(599.0) == [stay[2], stay[1], stay[0]]
 
 
+def test_the_earliest_deadline_is_known_after_a_sweeping_too():
+    line = Line()
+    first, *_ = join(line, 1.0, 10.0, 2.0, 11.0, 12.0, 3.0, 4.0)
+    crowd = join(line, *[100.0] * 40)
+
+    for waiter in (first, *crowd):
+        line.leave(waiter)
+
+    assert line.next_deadline() == 2.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_line_behaves_as_a_plain_list_would(seed):
     line, chance, now = Line(), random.Random(seed), 0.0

@@ -429,6 +429,23 @@ class TestRecovery:
         assert sim.now < began + 1
         assert full(pool)
 
+    def test_backoff_does_not_end_with_what_was_opened_before_it_began(self, sim):
+        peer = FakePeer()
+        pool = NotingPool(peer, 2, min_size=1, backoff=Backoff(9, 9, jitter="none"))
+        old = pool.acquire()
+        peer.up = False
+        waiter = sim.spawn(pool.acquire)
+        sim.advance(0.1)
+        peer.up = True
+        pool.release(old)  # clean, and its first
+        sim.advance(0.1)
+        assert waiter.get() is old
+        late = sim.spawn(lambda: (pool.acquire(), sim.now))
+        sim.advance(15)
+
+        assert late.get()[1] == pytest.approx(9, abs=0.01)
+        assert len(peer.connect_times) == 3
+
     def test_backoff_ends_with_a_passed_ping(self, sim):
         peer = FakePeer()
         peer.up = False

@@ -482,6 +482,21 @@ class TestResize:
         for c in out:
             pool.release(c)
 
+    def test_shrink_abandons_connects_under_way_and_lets_idle_ones_be(self, sim):
+        peer = FakePeer()
+        pool = NotingPool(peer, 2)
+        pool.wait_ready()
+        peer.latency = 3
+        pool.resize(4)
+        sim.advance(1)
+        assert gauges(pool) == {"idle": 2, "connecting": 2}
+        pool.resize(2)
+        sim.advance(5)
+
+        assert gauges(pool) == {"idle": 2}
+        assert pool.goodbyes == []
+        assert peer.accepts == 2
+
     def test_shrink_while_pings_are_under_way(self, sim):
         peer = FakePeer()
         pool = PingingPool(peer, 4, keepalive=5)

@@ -23,6 +23,9 @@ from geventconnpool import ConnectionPool
 PATIENCE = 10.0
 """Seconds after which a test gives up: far more than anything here takes."""
 
+close_now = monkey.get_original("os", "close")
+"""The patched one may put it off."""
+
 RawSocket = monkey.get_original("socket", "socket")
 
 
@@ -126,7 +129,7 @@ def start_child(work: Callable[[], Any], fork: Callable[[], int] = os.fork) -> t
     reader, writer = os.pipe()
     child = fork()
     if child:
-        os.close(writer)
+        close_now(writer)
         return child, reader
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(30)
