@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent import getcurrent, get_hub
+from gevent import get_hub, getcurrent, socket
 
 import geventconnpool
 from geventconnpool import ConnectionPool
@@ -147,7 +147,7 @@ class SocketPool(ConnectionPool[Any]):
         super().__init__(*args, **options)
 
     def _new_connection(self) -> Any:
-        ours, theirs = gevent.socket.socketpair()
+        ours, theirs = socket.socketpair()
         self.peers.append(theirs)
         return ours
 

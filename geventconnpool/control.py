@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from geventconnpool import clock
 from geventconnpool.core import commands
+from geventconnpool.core.condition import Phase
 from geventconnpool.core.slot import CHECKING, Slot
-from geventconnpool.core.state import Phase
 from geventconnpool.events import CloseReason
 from geventconnpool.options import NOT_GIVEN, NotGiven, check_sizes, check_timeout
 from geventconnpool.reports import refusal_error
@@ -26,7 +26,7 @@ class Control:
         self._engine = engine
         self._min_size_given = engine.options.min_size_given
 
-    def wait_ready(self, timeout: float | None | NotGiven) -> None:
+    def wait_ready(self, timeout: float | NotGiven | None) -> None:
         """Wait until enough connections are open."""
         engine = self._engine
         limit = engine.options.timeout if timeout is NOT_GIVEN else check_timeout(timeout)

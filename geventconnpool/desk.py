@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gevent import getcurrent
 
 from geventconnpool import clock
+from geventconnpool.core.condition import Phase
 from geventconnpool.core.slot import ACTIVE, TAKEN, Slot
-from geventconnpool.core.state import Phase
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.errors import PoolError, describe
 from geventconnpool.events import CloseReason
@@ -46,7 +46,7 @@ class Desk:
 
     # -- taking
 
-    def acquire(self, timeout: float | None | NotGiven, by_hand: bool) -> Slot:
+    def acquire(self, timeout: float | NotGiven | None, by_hand: bool) -> Slot:
         """Take a connection, *by_hand* or for a block."""
         state = self._state
         common = timeout is NOT_GIVEN
@@ -193,9 +193,7 @@ class Desk:
 
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
-        if error is None and (
-            slot.descriptor is None or self._engine.watcher.fault(slot) is None
-        ):
+        if error is None and (slot.descriptor is None or self._engine.watcher.fault(slot) is None):
             waiter = self._state.pass_to_next(slot, self._now())
             if waiter is not None:
                 waiter.callback = self._run_callback(waiter.wake)

@@ -18,10 +18,12 @@ from gevent import Greenlet, GreenletExit, get_hub
 from gevent.event import Event as Signal
 
 from geventconnpool import clock, forks
+from geventconnpool.control import Control
 from geventconnpool.core import commands
+from geventconnpool.core.condition import Features, Phase, tick_seconds
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import Slot
-from geventconnpool.core.state import Features, Phase, PoolState, tick_seconds
+from geventconnpool.core.state import PoolState
 from geventconnpool.core.upkeep import Upkeep
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.desk import Desk
@@ -33,7 +35,6 @@ from geventconnpool.maintenance import filling, inheritance, keepalive, retireme
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.loop_watching import watcher_for
 from geventconnpool.maintenance.watching import shut_hard
-from geventconnpool.control import Control
 from geventconnpool.options import PoolOptions
 from geventconnpool.reports import snapshot
 from geventconnpool.timers import Alarm

@@ -11,8 +11,8 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 from geventconnpool import clock, forks
 from geventconnpool.backoff import Backoff
+from geventconnpool.core.condition import Features, Phase
 from geventconnpool.core.slot import IDLE, TAKEN
-from geventconnpool.core.state import Features, Phase
 from geventconnpool.engine import Engine
 from geventconnpool.errors import PoolError
 from geventconnpool.events import CloseReason, Event
@@ -182,7 +182,7 @@ class ConnectionPool(Generic[C]):
 
     # -- taking and bringing back
 
-    def get(self, timeout: float | None | NotGiven = NOT_GIVEN) -> Lease[C]:
+    def get(self, timeout: float | NotGiven | None = NOT_GIVEN) -> Lease[C]:
         """Take a connection, for one ``with`` block; ``as`` gives the connection itself.
 
         :param timeout: seconds to wait; ``None`` is for ever, ``0`` not at all; the pool's
@@ -205,7 +205,7 @@ class ConnectionPool(Generic[C]):
             engine.state.books.exorcise(slot)
         return engine.desk.acquire(timeout, False)  # type: ignore[return-value]
 
-    def acquire(self, blocking: bool = True, timeout: float | None | NotGiven = NOT_GIVEN) -> C:
+    def acquire(self, blocking: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""
         if not isinstance(blocking, bool):
             raise TypeError(f"blocking must be a bool ({blocking!r})")
@@ -251,7 +251,7 @@ class ConnectionPool(Generic[C]):
             raise refusal_error(engine.state, "closed", 0.0, clock.now())
         engine.open_here()
 
-    def wait_ready(self, timeout: float | None | NotGiven = NOT_GIVEN) -> None:
+    def wait_ready(self, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Wait until ``min_size`` connections are open, and at least one.
 
         :param timeout: seconds; the pool's own by default.

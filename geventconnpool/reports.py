@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from geventconnpool.core.state import Phase, PoolState
+from geventconnpool.core.condition import Phase
+from geventconnpool.core.state import PoolState
 from geventconnpool.errors import (
     PoolClosed,
     PoolError,
@@ -35,7 +36,7 @@ def snapshot(state: PoolState) -> PoolStats:
         closing=books.closing,
         waiting=state.line.count,
         acquires=books.past_uses + sum(slot.uses for slot in slots) + failed + unsettled,
-        acquires_waited=counters.acquires_waited,
+        acquires_waited=state.line.entered,
         acquire_timeouts=counters.acquire_timeouts,
         acquire_errors=counters.acquire_errors,
         wait_seconds=counters.wait_seconds,
@@ -63,10 +64,8 @@ def refusal_error(state: PoolState, refusal: str, waited: float, now: float) -> 
     kind, message = _REFUSALS[refusal]
     if refusal == "closed" and state.phase is Phase.NEW:
         message = "not open yet"
-    error = kind(
-        f"pool {state.name!r}: {message.format(waited=waited)} ({stats}){_circumstances(state, now)}",
-        stats,
-    )
+    what = f"{message.format(waited=waited)} ({stats}){_circumstances(state, now)}"
+    error = kind(f"pool {state.name!r}: {what}", stats)
     if kind in (PoolTimeout, PoolUnavailable):
         error.__cause__ = state.pacer.error
     return error

@@ -1,6 +1,6 @@
 """Run the suite both ways: unpatched, and with everything monkey-patched.
 
-    python -m tests [arguments for pytest]
+python -m tests [arguments for pytest]
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from geventconnpool.core.condition import Phase
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import CHECKING, CONNECTING, IDLE, Slot
-from geventconnpool.core.state import Phase, PoolState
+from geventconnpool.core.state import PoolState
 from geventconnpool.events import CloseReason
 
 __all__ = ["close", "drain", "open_", "pause", "resize", "resume"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from geventconnpool.core.condition import Phase
 from geventconnpool.core.slot import IDLE, Slot
-from geventconnpool.core.state import Phase, PoolState
+from geventconnpool.core.state import PoolState
 from geventconnpool.events import CloseReason
 
 __all__ = ["MOST_PINGS", "Upkeep"]
@@ -31,7 +32,7 @@ class Upkeep:
         state.prove_by_age(now)
         for slot in state.agenda.due(now):
             self._look(slot, now)
-        self.start_pings(now)
+        self.start_pings(now, at_least=1)
         self._rotate(now)
         state.settle(now)
 
@@ -42,22 +43,24 @@ class Upkeep:
         self._asked.update(slots)
         return slots
 
-    def start_pings(self, now: float) -> None:
+    def start_pings(self, now: float, at_least: int = 0) -> None:
         """Start as many of the pings that are due as leave something to hand out.
 
         At most half of the idle connections are pinged at a time, so that a checkout need
-        not wait for a ping while another connection could serve it.
+        not wait for a ping while another connection could serve it. *at_least* so many are
+        started all the same: pings that hang must not hold up the others.
         """
         books = self._state.books
         while self._to_ping:
             most = min(MOST_PINGS, max(1, (books.idle + books.checking) // 2))
-            if books.checking >= most:
+            if books.checking >= most and at_least <= 0:
                 return
             slot = self._to_ping.popleft()
             asked = slot in self._asked
             self._asked.discard(slot)
             if slot.state is IDLE and (asked or self._ping_at(slot, now) <= now):
                 self._state.start_ping(slot, now)
+                at_least -= 1
 
     def is_queued(self, slot: Slot) -> bool:
         """Whether *slot* waits for the ping that `ping_all` asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from typing import Any
 
@@ -41,54 +42,61 @@ class Waiter:
 class Line:
     """First come, first served. Whoever leaves early stays in the deque as a dead entry.
 
-    Waiters with the pool's own timeout have ascending deadlines, so a deque orders them;
-    only those who brought a timeout of their own go through a heap.
+    Waiters with the pool's own timeout have ascending deadlines, so the line itself orders
+    them. Those who brought a timeout of their own go through a heap; only while there are
+    such, the others stand in a second queue, too.
     """
 
     def __init__(self) -> None:
-        self._order: deque[Waiter] = deque()
+        self.order: deque[Waiter] = deque()
+        """All of them, and dead entries of those who have left."""
         self.count = 0
         """How many wait. Plain, for it is read at every blocked checkout."""
         self.sent_away = 0
         """How many were refused and do not know it yet."""
         self._common: deque[Waiter] = deque()
         self._special: list[tuple[float, int, Waiter]] = []
-        self._serial = 0
+        self.entered = 0
+        """How many ever have."""
 
     def enter(self, waiter: Waiter, common: bool) -> None:
         """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
-        self._serial = waiter.number = self._serial + 1
-        self._order.append(waiter)
+        self.entered = waiter.number = self.entered + 1
+        self.order.append(waiter)
         self.count += 1
-        if waiter.deadline is None:
+        if common and not self._special:
             return
-        if common:
+        if not common:
+            self._remember(waiter)
+        elif waiter.deadline is not None:
             queue = self._common
             if queue and not queue[0].waiting:
                 queue.popleft()  # one out for one in: it never outgrows the line for long
             queue.append(waiter)
-        else:
-            self._remember(waiter.deadline, waiter)
 
     def enter_first(self, waiter: Waiter) -> None:
         """Put *waiter*, who had been served already, back to where it stood."""
-        order, earlier = self._order, []
+        order, earlier = self.order, []
         while order and order[0].number < waiter.number:
             earlier.append(order.popleft())
         order.appendleft(waiter)
         order.extendleft(reversed(earlier))
         self.count += 1
-        if waiter.deadline is not None:
-            self._remember(waiter.deadline, waiter)
+        self._remember(waiter)
 
-    def _remember(self, deadline: float, waiter: Waiter) -> None:
+    def _remember(self, waiter: Waiter) -> None:
+        """*waiter*'s deadline may not fit in with the order of arrival."""
+        deadline = math.inf if waiter.deadline is None else waiter.deadline
+        if not self._special:
+            others = (one for one in self.order if one.waiting and one is not waiter)
+            self._common = deque(one for one in others if one.deadline is not None)
         heapq.heappush(self._special, (deadline, waiter.number, waiter))
         if len(self._special) > 2 * self.count + 16:
             self._sweep()
 
     def pop(self) -> Waiter | None:
         """Take out who has waited longest."""
-        order = self._order
+        order = self.order
         while order:
             waiter = order.popleft()
             if waiter.waiting:
@@ -108,7 +116,7 @@ class Line:
 
     def refuse_all(self, refusal: str) -> list[Waiter]:
         """Send everybody away; returns them in order."""
-        refused = [waiter for waiter in self._order if waiter.waiting]
+        refused = [waiter for waiter in self.order if waiter.waiting]
         for waiter in refused:
             self.turn_away(waiter, refusal)
         self._gone(len(refused))
@@ -117,7 +125,7 @@ class Line:
     def expire(self, now: float) -> list[Waiter]:
         """Send away those whose time is over; returns them in order of their deadlines."""
         late = []
-        while (waiter := self._next()) is not None and _deadline(waiter) <= now:
+        while (waiter := self._next()) is not None and waiter.deadline <= now:  # type: ignore[operator]
             self.turn_away(waiter, "timeout")
             late.append(waiter)
         self._gone(len(late))
@@ -129,33 +137,33 @@ class Line:
         return None if waiter is None else waiter.deadline
 
     def _next(self) -> Waiter | None:
-        """Who of those still waiting has the earliest deadline."""
-        common, special = self._common, self._special
-        while common and not common[0].waiting:
-            common.popleft()
+        """Who of those still waiting has the earliest deadline, if anybody has one."""
+        special = self._special
         while special and not special[0][2].waiting:
             heapq.heappop(special)
-        if not special:
-            return common[0] if common else None
-        if common and _deadline(common[0]) <= special[0][0]:
-            return common[0]
-        return special[0][2]
+        common = self._common if special else self.order
+        while common and not common[0].waiting:
+            common.popleft()
+        first = common[0] if common else None
+        if special and (first is None or first.deadline is None or special[0][0] < first.deadline):
+            first = special[0][2]
+        return None if first is None or first.deadline is None else first
 
     def _gone(self, count: int) -> None:
         self.count -= count
-        if len(self._order) > 2 * self.count + 16 or not self.count:
+        if len(self.order) > 2 * self.count + 16 or not self.count:
             self._sweep()
 
     def _sweep(self) -> None:
         """Drop the dead entries; costs no more than making them did."""
-        self._order = deque(waiter for waiter in self._order if waiter.waiting)
+        if not self.count:
+            self.order.clear()
+            self._common.clear()
+            self._special.clear()
+            return
+        self.order = deque(waiter for waiter in self.order if waiter.waiting)
         if len(self._common) > 2 * self.count + 16:
             self._common = deque(waiter for waiter in self._common if waiter.waiting)
         if len(self._special) > 2 * self.count + 16:
             self._special = [entry for entry in self._special if entry[2].waiting]
             heapq.heapify(self._special)
-
-
-def _deadline(waiter: Waiter) -> float:
-    assert waiter.deadline is not None
-    return waiter.deadline

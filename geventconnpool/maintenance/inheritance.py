@@ -45,7 +45,7 @@ def _bury_connection(slot: Slot, dead: int) -> None:
 
 def _stop_job(slot: Slot) -> None:
     job = slot.job
-    if job is not None and job.finish(slot):
+    if job is not None and job.finish(slot) and job.greenlet.loop is not None:  # its hub lives
         job.greenlet.kill(block=False)
 
 

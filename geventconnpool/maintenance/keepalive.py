@@ -49,6 +49,7 @@ def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) ->
         keeper.say(logging.INFO, "connection %d failed its %s (%s)", slot.id, how.value, said)
     else:
         failure = keeper.watcher.fault(slot)
-    state.vetted(slot, failure, now, proof=error is None and state.features.ping)
+    answered = error is None and how is not Order.RESET and state.features.ping
+    state.vetted(slot, how, failure, now, proof=answered)
     keeper.upkeep.start_pings(now)
     keeper.settle()

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from gevent.hub import Hub
 
-from geventconnpool.core.slot import Slot
 from geventconnpool.core.state import PoolState
 from geventconnpool.core.upkeep import Upkeep
 from geventconnpool.maintenance.watching import Watcher

@@ -10,8 +10,8 @@ import warnings
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
+from geventconnpool.core.condition import tick_seconds
 from geventconnpool.core.slot import CHECKING, CLOSING, CONNECTING, TAKEN, Slot
-from geventconnpool.core.state import tick_seconds
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
@@ -82,7 +82,8 @@ def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
 def take_back(engine: Engine, slot: Slot, now: float) -> None:
     """The lease of *slot* was got and never entered."""
     slot = engine.replace(slot)
-    message = f"pool {engine.state.name!r}: get() without a with block; the connection is taken back"
+    name = engine.state.name
+    message = f"pool {name!r}: get() without a with block; the connection is taken back"
     with contextlib.suppress(Exception):  # the warning may be an error where tests want it so
         warnings.warn(message, ResourceWarning, stacklevel=2)
     engine.say(logging.WARNING, "get() was called without a with block")

@@ -25,7 +25,6 @@ from geventconnpool.events import CloseReason
 __all__ = ["Descriptor", "Watcher", "is_tls", "own_fileno", "shut_hard"]
 
 
-
 def _original(name: str) -> Any:
     """What ``select`` held before patching, which makes it switch greenlets, or removes it."""
     try:
@@ -143,9 +142,7 @@ class Watcher:
 
     def has_unread(self, slot: Slot) -> bool:
         """Whether bytes wait to be read on *slot*'s connection."""
-        return slot.descriptor is not None and bool(
-            self._poll_now(slot.descriptor.fd) & _READABLE
-        )
+        return slot.descriptor is not None and bool(self._poll_now(slot.descriptor.fd) & _READABLE)
 
     def _is_taken(self, fd: int) -> bool:
         """Whether another slot's connection has this number, and has it still."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from geventconnpool.core import commands
+from geventconnpool.core.condition import Features
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import CHECKING, CLOSING, CONNECTING, TAKEN, Slot
-from geventconnpool.core.state import Features, PoolState
+from geventconnpool.core.state import PoolState
 from geventconnpool.core.upkeep import Upkeep
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.events import CloseReason, Event
@@ -112,8 +113,8 @@ class World:
 
     def vetted(self, slot: Slot, failure: CloseReason | None = None, proof: bool = True) -> None:
         """The ping, check or reset of *slot* is over."""
-        self.finish(slot)
-        self.state.vetted(slot, failure, self.now, proof and failure is None)
+        how = self.finish(slot)
+        self.state.vetted(slot, how, failure, self.now, proof and failure is None)
         self.upkeep.start_pings(self.now)
         self.perform()
 

@@ -6,9 +6,9 @@ import pytest
 from core_world import World, filled, opened
 
 from geventconnpool.core import commands
+from geventconnpool.core.condition import Phase
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import CHECKING, CLOSED, CLOSING, IDLE
-from geventconnpool.core.state import Phase
 from geventconnpool.events import CloseReason
 
 

@@ -8,9 +8,9 @@ import pytest
 from core_world import START, World, filled, opened
 
 from geventconnpool.core import commands, upkeep
+from geventconnpool.core.condition import tick_seconds
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import CHECKING, CLOSED, CLOSING, IDLE
-from geventconnpool.core.state import tick_seconds
 from geventconnpool.events import CloseReason
 from geventconnpool.options import PoolOptions
 

@@ -13,6 +13,7 @@ import pytest
 from core_world import Connection, World
 
 from geventconnpool.core import commands
+from geventconnpool.core.condition import Phase, tick_seconds
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import (
     ACTIVE,
@@ -24,7 +25,6 @@ from geventconnpool.core.slot import (
     TAKEN,
     Slot,
 )
-from geventconnpool.core.state import Phase, tick_seconds
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.events import CloseReason
 
@@ -235,7 +235,8 @@ class Walk(World):
         elif how is not Order.CONNECT:
             failed = how is Order.RESET and CloseReason.RESET_FAILED
             failure = None if is_well else failed or CloseReason.UNCHECKED
-            self.state.vetted(slot, failure, self.now, is_well and self.state.features.ping)
+            answered = is_well and how is not Order.RESET and self.state.features.ping
+            self.state.vetted(slot, how, failure, self.now, answered)
             self.upkeep.start_pings(self.now)
         else:
             connection: object = Connection()

@@ -50,6 +50,7 @@ class Wire:
 
     def __init__(self) -> None:
         self._end, self.peer_end = _socket.socketpair()
+        self.peer_end.setblocking(False)  # a test that waits for real waits for ever
         self.closes = 0
 
     def fileno(self) -> int:

@@ -37,13 +37,23 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
         gevent.sleep(0.001)
 
 
+def connect(port: int) -> socket.socket:
+    """A socket of gevent's; without its resolver, which runs native threads.
+
+    Threads and forks in C do not go together: the child may find a lock of Python's taken.
+    """
+    raw = RawSocket()
+    raw.connect(("127.0.0.1", port))
+    return socket.socket(fileno=raw.detach())
+
+
 class Client:
     """Says goodbye when it is closed, and when it is forgotten."""
 
     is_open = False
 
     def __init__(self, port: int, greeted: bool = True) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock = connect(port)
         self.is_open = greeted  # else there is nothing to say goodbye to yet
         if not greeted:
             with self.sock:

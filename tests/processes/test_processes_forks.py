@@ -180,9 +180,7 @@ class TestOwnConnections:
         assert sessions_of(pool) == parents
         assert [report()[n]["received"].count("generation") for n in found] == [1, 2, 1]
 
-    def test_a_pool_made_before_the_fork_and_never_used_works_on_both_sides(
-        self, make_pool, fork
-    ):
+    def test_a_pool_made_before_the_fork_and_never_used_works_on_both_sides(self, make_pool, fork):
         pool = make_pool(1, warm=False)
 
         def use():
@@ -269,9 +267,7 @@ class TestStates:
 
 
 class TestInTheMiddle:
-    def test_copies_of_users_who_go_on_in_the_child_reach_nobody(
-        self, make_pool, report, fork
-    ):
+    def test_copies_of_users_who_go_on_in_the_child_reach_nobody(self, make_pool, report, fork):
         pool = make_pool(2)
         go_on = Signal()
         using = {}

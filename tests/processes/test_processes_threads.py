@@ -53,9 +53,7 @@ def pool():
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("day", ["calm", "busy"])
-def test_an_order_from_another_thread_is_refused_and_nothing_changes(
-    pool, elsewhere, order, day
-):
+def test_an_order_from_another_thread_is_refused_and_nothing_changes(pool, elsewhere, order, day):
     c = pool.acquire()
     if day == "calm":
         for _ in range(3):

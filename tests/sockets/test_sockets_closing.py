@@ -57,9 +57,7 @@ class Recorded:
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "raises"])
-def test_a_goodbye_that_goes_wrong_ends_with_the_descriptor_shut(
-    server, make_pool, heard, trouble
-):
+def test_a_goodbye_that_goes_wrong_ends_with_the_descriptor_shut(server, make_pool, heard, trouble):
     class Troubled(ConnectionPool):
         def _close_connection(self, c, reason):
             if trouble == "hangs":
@@ -143,9 +141,7 @@ def test_a_polite_goodbye_waits_for_the_peer(server, make_pool):
     assert all(s.ended for s in server.sessions)
 
 
-def test_the_pool_never_has_more_connections_than_its_size_as_the_peer_counts(
-    server, make_pool
-):
+def test_the_pool_never_has_more_connections_than_its_size_as_the_peer_counts(server, make_pool):
     dice = random.Random(7)
     size = 5
     pool = make_pool(size, kind=Polite, max_connecting=5)

@@ -128,9 +128,7 @@ class TestEnds:
             some_turns()
         assert heard.reasons == ["lost"]
 
-    def test_an_error_that_says_nothing_of_the_connection_closes_it_all_the_same(
-        self, pool, heard
-    ):
+    def test_an_error_that_says_nothing_of_the_connection_closes_it_all_the_same(self, pool, heard):
         """Unread data cannot be told from tickets: it may hold a late answer."""
         with pytest.raises(KeyError):
             with pool.get() as c:

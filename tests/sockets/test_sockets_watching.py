@@ -233,9 +233,7 @@ class TestClosedByItsUser:
         assert heard.reasons == ["discarded"]
         assert asked(pool, b"hello") == b"hello ok\n"
 
-    def test_so_it_is_where_its_number_was_reused_at_once(
-        self, server, make_pool, heard, means
-    ):
+    def test_so_it_is_where_its_number_was_reused_at_once(self, server, make_pool, heard, means):
         pool = make_pool()
         with pool.get() as c:
             number = c.fileno()
@@ -281,9 +279,7 @@ class TestClosedByItsUser:
         stranger.close()
         other.close()
 
-    def test_so_it_is_where_a_closed_connection_refuses_to_be_asked(
-        self, server, make_pool, heard
-    ):
+    def test_so_it_is_where_a_closed_connection_refuses_to_be_asked(self, server, make_pool, heard):
         class Refusing(Wrapper):
             def fileno(self):
                 if self.sock.fileno() < 0:
@@ -298,9 +294,7 @@ class TestClosedByItsUser:
         assert heard.reasons == ["discarded"]
         assert pool.stats().active == 0
 
-    def test_a_connection_that_reconnected_by_itself_is_not_trusted(
-        self, server, make_pool, heard
-    ):
+    def test_a_connection_that_reconnected_by_itself_is_not_trusted(self, server, make_pool, heard):
         pool = make_pool(connect=lambda: Wrapper(server.connect()))
         with pool.get() as c:
             c.sock.close()
@@ -508,9 +502,7 @@ class TestSystemsThatTellLess:
         monkeypatch.setattr(watching, "_TELLS_HANG_UP", False)
         monkeypatch.setattr(watching, "_HUNG_UP", select.POLLHUP | select.POLLERR)
 
-    def test_a_half_closed_connection_is_told_from_one_with_news(
-        self, server, make_pool, heard
-    ):
+    def test_a_half_closed_connection_is_told_from_one_with_news(self, server, make_pool, heard):
         pool = make_pool(watch_idle="closed")
         session = server.session_of(held(pool))
         session.say(b"news\n")
