@@ -167,6 +167,34 @@ class TestOrder:
         assert sim.now == began
 
 
+    def test_refused_while_it_lines_up_again_it_keeps_no_wake_up(self, sim):
+        armed = []
+
+        def listener(event):
+            if armed and event.kind == "connection_created":
+                pool.pause()
+
+        def wait_and_sleep():
+            assert outcome(pool.acquire) is PoolPaused
+            began = sim.now
+            gevent.sleep(5)
+            return sim.now - began
+
+        pool = PeerPool(3, min_size=0, listeners=[listener])
+        held = [pool.acquire() for _ in range(3)]
+        waiter = sim.spawn(wait_and_sleep)
+        sim.settle()
+        for c in held[:2]:
+            pool.release(c, discard=True)
+        pool.peer.up = False
+        sim.advance(5)
+        assert pool.stats().waiting == 1
+        pool.release(held[2])
+        pool.drain(interrupt=True)
+        armed.append(True)
+        assert waiter.get() == 5
+
+
 class TestInterruptedWaiters:
     @pytest.mark.parametrize("error", INTERRUPTIONS)
     def test_who_is_interrupted_leaves_the_line_with_that_very_error(self, sim, pool, error):
