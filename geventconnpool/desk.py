@@ -325,6 +325,6 @@ class Desk:
             state.set_aside(slot, now)
 
     def _doom(self, slot: Slot) -> None:
-        if slot.fate is None:
+        if slot.fate is None or slot.fate.healthy:  # a drained one needs no goodbye any more
             slot.fate = CloseReason.DISCARDED
             slot.refresh_plain()

@@ -91,8 +91,7 @@ class Engine:
         self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
-        self._fork = self.hub.loop.fork(ref=False)
-        self._fork.start(forks.notice)
+        self._fork: Any = None
 
     # -- life
 
@@ -106,10 +105,16 @@ class Engine:
 
     def begin(self) -> None:
         """Open now."""
-        self._tick.repeat(tick_seconds(self.options))
-        self.calm.thread = self.thread
+        self._come_alive()
         commands.open_(self.state, clock.now())
         self.settle()
+
+    def _come_alive(self) -> None:
+        """From here on the loop calls, and callers are let in."""
+        self._tick.repeat(tick_seconds(self.options))
+        self._fork = self.hub.loop.fork(ref=False)
+        self._fork.start(forks.notice)
+        self.calm.thread = self.thread
 
     def open_here(self) -> None:
         """Open, in the thread of the caller."""
@@ -318,8 +323,10 @@ class Engine:
     def _stop_watchers(self) -> None:
         for alarm in (self._tick, self._alarm, self.deadline):
             alarm.stop()
-        self._fork.stop()
-        self._fork.close()
+        if self._fork is not None:
+            self._fork.stop()
+            self._fork.close()
+            self._fork = None
 
     def orphaned(self, pool: ConnectionPool[Any]) -> None:
         """*pool* is being collected: close it at the next turn of the loop.
@@ -387,8 +394,7 @@ class Engine:
         state.phase, state.ready_wanted = old.phase, old.ready_wanted
         self._build(state)
         if state.phase is Phase.PAUSED:
-            self.calm.thread = self.thread
-            self._tick.repeat(tick_seconds(self.options))
+            self._come_alive()
         elif state.phase is Phase.OPEN:
             self.begin()
         self.arm_deadline(state.line.next_deadline())
