@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from gevent import Timeout
@@ -78,12 +79,13 @@ def draw_pause(keeper: Keeper, failures: int) -> float:
     if policy is None:
         policy = _DEFAULT_BACKOFF
     try:
-        if keeper.state.pacer.fatal:
-            return max(0.0, float(policy.cap))
-        return max(0.0, float(policy.delay(failures)))
-    except Exception as error:
+        pause = float(policy.cap if keeper.state.pacer.fatal else policy.delay(failures))
+        if not 0 <= pause < math.inf:
+            raise ValueError(f"a pause of {pause} s")
+    except BaseException as error:  # somebody else's code: without a pause nobody would go on
         keeper.say(logging.ERROR, "the backoff failed (%s), pausing for 1 s", describe(error))
         return 1.0
+    return pause
 
 
 _DEFAULT_BACKOFF = backoff.Backoff()

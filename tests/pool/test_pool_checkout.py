@@ -1091,12 +1091,9 @@ def handling(handle):
     records = []
 
     class Handler(logging.Handler):
-        def emit(self, record):
+        def handle(self, record):
             records.append(record)
             handle(record)
-
-        def createLock(self):
-            self.lock = None
 
     handler, log = Handler(), logging.getLogger("geventconnpool")
     log.addHandler(handler)
