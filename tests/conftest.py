@@ -13,6 +13,7 @@ if os.environ.get("GEVENTCONNPOOL_TEST_PATCHED") == "1":
 
     monkey.patch_all()
 
+import gc
 import platform
 import time
 from collections.abc import Generator, Iterator
@@ -28,13 +29,16 @@ from gevent.monkey import is_module_patched
 from geventconnpool.testing import SimulatedLoop, Simulation
 
 MARKERS = (
-    "slow: takes longer than a quarter of a second",
+    "slow: goes through very many cases; the quick run leaves it out",
     "simulation(seed=0, shuffle=False, ...): the options of the Simulation in the fixture sim",
     "expects_errors: greenlets of the simulation may die of errors",
     "demo: runs the demo for real seconds",
-    "real: works on real sockets and processes",
+    "real: uses real sockets, or starts processes of its own",
     "leaves_greenlets: greenlets of the real hub may outlive the test",
 )
+
+REAL = {"sockets", "processes", "cli", "test_documentation"}
+"""Folders and files whose tests use real sockets, or start processes of their own."""
 
 PATIENCE = 1.0
 """How many real seconds the greenlets of a test get to end after it."""
@@ -47,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "processes" in item.path.parts:
+        if REAL & {*item.path.parts, item.path.stem}:
             item.add_marker("real")
 
 
@@ -112,3 +116,9 @@ def sim(request: pytest.FixtureRequest) -> Iterator[Simulation]:
         yield simulation
     if errors and request.node.get_closest_marker("expects_errors") is None:
         pytest.fail(simulation.report(), pytrace=False)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of collected items would be looked through at every collection of garbage.
+    gc.collect()
+    gc.freeze()

@@ -36,6 +36,7 @@ class LoopWatcher(Watcher):
         descriptor = slot.descriptor
         if found is None and descriptor is not None and descriptor.fd in self._resting:
             self._restart(descriptor.fd)
+            slot.refresh_plain()
         return found
 
     def refresh(self) -> None:
@@ -86,6 +87,7 @@ class LoopWatcher(Watcher):
 
     def _on_io(self, fd: int) -> None:
         self._watchers[fd].stop()
+        self._slots[fd].plain = False  # to be asked, and watched again, when it comes back
         self._resting.add(fd)
         self._fired.append(fd)
         self._on_event()

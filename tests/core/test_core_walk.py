@@ -448,6 +448,7 @@ def walk(seed: int, steps: int = STEPS) -> Walk:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_the_books_are_right_at_every_step_of_a_random_life(batch):
     worlds = [walk(seed) for seed in SEEDS if seed % BATCHES == batch]

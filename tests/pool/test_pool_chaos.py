@@ -118,6 +118,7 @@ def make_pool(peer: FakePeer, rng: random.Random, options: dict[str, Any]) -> An
     return kind(SIZE, keepalive=5, timeout=3, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options) or "plain")
 @pytest.mark.parametrize("seed", [1])
 def test_nothing_is_lost_or_mixed_up(seed: int, options: dict[str, Any]) -> None:

@@ -309,6 +309,7 @@ def busy(pool):
         gevent.sleep(0.4)
 
 
+@pytest.mark.slow
 class TestEveryHook:
     @pytest.mark.parametrize("hook", HOOKS)
     @pytest.mark.parametrize("error", ERRORS)
@@ -478,6 +479,7 @@ class TestClosing:
         assert pool.peer.most_open == 1
 
 
+@pytest.mark.slow
 class TestKilledGreenlets:
     """gevent.killall over everything that the pool runs, again and again."""
 

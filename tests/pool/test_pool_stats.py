@@ -375,6 +375,7 @@ class TestFromAnywhere:
         with pool.get(timeout=0):
             pass
 
+    @pytest.mark.slow
     def test_reading_while_the_pool_works_harms_nobody(self, sim):
         peer = FakePeer()
         pool = NotingPool(peer, 5, min_size=0, idle_timeout=0.5)

@@ -306,6 +306,7 @@ class TestInterruptedWaiters:
         pool.release(c)
         assert waiter.get() is c
 
+    @pytest.mark.slow
     def test_thousands_of_killed_waiters_leave_nothing_behind(self, sim, pool):
         c = pool.acquire()
         for kwargs in ({}, {"timeout": 50}, {"timeout": None}):
@@ -336,6 +337,7 @@ class TestInterruptedWaiters:
         assert stayer.get() is c
 
 
+@pytest.mark.slow
 class TestAtEveryStep:
     """Somebody is hit at each step of the loop; afterwards nothing is missing."""
 
@@ -740,6 +742,7 @@ def outcome_error(action):
     return caught.value
 
 
+@pytest.mark.slow
 class TestPoolsOwnGreenletsHit:
     """While somebody waits, the greenlets that work for him die; he is served all the same."""
 

@@ -89,9 +89,14 @@ class ClientPool(ConnectionPool[Client]):
         super().__init__(*args, **options)
         self.ports = ports
         self.kind = kind
+        self.broken_off: list[str] = []
 
     def _new_connection(self) -> Client:
-        return Client(self.ports[self.kind], greeted=self.kind != "silent")
+        try:
+            return Client(self.ports[self.kind], greeted=self.kind != "silent")
+        except BaseException as error:
+            self.broken_off.append(type(error).__name__)
+            raise
 
     def _keepalive(self, c: Client) -> None:
         c.ask("mute PING")

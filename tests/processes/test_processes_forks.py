@@ -107,6 +107,34 @@ class TestOwnConnections:
         assert sessions_of(holder[0]) == parents
         holder[0].close()
 
+    def test_what_hides_its_descriptor_is_kept_in_the_child_for_ever(self, ports, report, fork):
+        """It would say goodbye in its parent's name when it is forgotten."""
+
+        class Hidden:
+            def __init__(self):
+                self.client = Client(ports["open"])
+
+            def close(self):
+                self.client.close()
+
+        pool = ConnectionPool(1, connect=Hidden)
+        with pool.get() as c:
+            mine = c.client.ask("hello")
+        del c
+
+        def use_and_forget():
+            with pool.get() as c:
+                own = c.client.ask("child")
+            del c
+            pool.drain()
+            gc.collect()
+            turns()
+            return own
+
+        assert in_child(use_and_forget, fork) != mine
+        assert report()[mine]["received"] == "hello\n"
+        pool.close()
+
     def test_a_child_that_closes_the_pool_says_goodbye_on_its_own_connections_only(
         self, make_pool, report, fork
     ):
@@ -381,6 +409,30 @@ class TestInTheMiddle:
         assert served == [mine, mine]
         assert "waited" in report()[mine]["received"]
 
+    def test_so_is_a_copy_of_one_who_was_just_being_served(self, make_pool, report, fork):
+        pool = make_pool(1)
+        served = []
+
+        def use():
+            with pool.get() as c:
+                served.append(c.ask("waited"))
+
+        c = pool.acquire()
+        mine = c.ask("holder")
+        waiter = gevent.spawn(use)
+        turns(3)
+        pool.release(c)  # into the hands of the waiter, who has not run yet
+
+        def wait_here():
+            waiter.get(timeout=PATIENCE)
+            return served
+
+        (theirs,) = in_child(wait_here, fork)
+        assert theirs != mine
+        assert report()[mine]["received"] == "holder\n"
+        waiter.get(timeout=PATIENCE)
+        assert served == [mine]
+
     def test_a_copy_of_one_who_waits_is_sent_away_in_time_in_the_child(self, make_pool, fork):
         pool = make_pool(1)
         with pool.get():
@@ -422,9 +474,12 @@ class TestInTheMiddle:
         def use():
             pool.kind = "open"
             with pool.get() as c:
-                return c.ask("child")
+                own = c.ask("child")
+            assert pool.broken_off == ["GreenletExit"]  # the copy does not go on
+            return own
 
         assert in_child(use, fork) != under_way["id"]
+        assert pool.broken_off == []
         assert report()[under_way["id"]] == under_way
         assert not under_way["closed"]
         assert pool.stats().connecting == 1
@@ -557,6 +612,29 @@ print("fine")
 """
     )
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_names_can_be_resolved_in_a_child(run_script):
+    """By the native threads of gevent's, which a fork does not copy."""
+    done = run_script(
+        """
+import os
+from gevent import socket
+from relatives import in_child
+from geventconnpool import ConnectionPool
+def connect():
+    return socket.create_connection((socket.gethostbyname("localhost"), PORTS["open"]))
+pool = ConnectionPool(1, connect=connect)
+pool.wait_ready()
+def use():
+    with pool.get(timeout=8) as c:
+        c.sendall(b"hello\\n")
+        return c.recv(100).decode()
+print(in_child(use, os.fork))
+""",
+        "-W", "ignore",
+    )  # fmt: skip
+    assert done.stdout.endswith(" hello\n\n"), done.stderr
 
 
 def test_nothing_of_this_takes_long(make_pool):

@@ -158,7 +158,7 @@ def test_the_pool_never_has_more_connections_than_its_size_as_the_peer_counts(se
                     pool.discard(c)
 
     users = [gevent.spawn(use) for _ in range(12)]
-    killed = 0
+    killed = drains = 0
     while served < 2000:
         gevent.sleep(0.001)
         if dice.random() < 0.3:
@@ -166,7 +166,8 @@ def test_the_pool_never_has_more_connections_than_its_size_as_the_peer_counts(se
             users[n].kill()
             killed += 1
             users[n] = gevent.spawn(use)
-        if dice.random() < 0.02:
+        if served >= 400 * (drains + 1):
+            drains += 1
             pool.drain()
     gevent.joinall(users, timeout=PATIENCE, raise_error=True)
 
@@ -178,8 +179,10 @@ def test_the_pool_never_has_more_connections_than_its_size_as_the_peer_counts(se
     assert stats.repairs == 0
 
 
-def test_a_user_blocked_in_recv_is_woken_by_an_interrupting_drain(server, make_pool, heard):
-    pool = make_pool()
+@pytest.mark.parametrize("kind", [ConnectionPool, Hanging])
+def test_a_user_blocked_in_recv_is_woken_by_an_interrupting_drain(server, make_pool, heard, kind):
+    """Before the goodbye is over, and whatever the hook does."""
+    pool = make_pool(kind=kind, close_timeout=3600)
     outcomes = []
 
     def wait():
@@ -200,6 +203,9 @@ def test_a_user_blocked_in_recv_is_woken_by_an_interrupting_drain(server, make_p
     assert outcomes == [b""] or issubclass(outcomes[0], OSError)
     eventually(lambda: session.ended)
     assert heard.reasons == ["drained"]
+    if kind is Hanging:
+        assert pool.stats().closing == 1
+        pool.let_go.set()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -20,8 +20,10 @@ from loopback import (
 
 from geventconnpool import ConnectionPool, PoolTimeout
 from geventconnpool.maintenance import watching
+from geventconnpool.maintenance.loop_watching import LoopWatcher
 
 poll = monkey.get_original("select", "poll")
+RawSocket = monkey.get_original("socket", "socket")
 
 
 @pytest.fixture(autouse=True, params=["epoll", "loop"])
@@ -494,6 +496,37 @@ class TestDescriptors:
             with pool.get() as c:
                 assert ask(c, b"hello") == b"hello ok\n"
         assert pool.stats().idle == 2
+
+
+def test_a_number_that_is_free_again_is_left_alone(server, make_pool, heard):
+    """Sockets of the standard library are closed at once; libev aborts if it meets such a one."""
+
+    def connect():
+        sock = RawSocket()
+        sock.connect(server.address)
+        return sock
+
+    pool = make_pool(connect=connect)
+    for _ in range(3):
+        with pool.get(timeout=10) as c:
+            c.sendall(b"hello\n")
+            socket.wait_read(c.fileno())
+            assert c.recv(100) == b"hello ok\n"
+            some_turns(3)
+            c.close()
+    assert heard.reasons == ["discarded"] * 3
+
+
+def test_an_end_is_noticed_without_waiting_for_a_tick(server, make_pool, heard, monkeypatch):
+    monkeypatch.setattr(LoopWatcher, "refresh", lambda watcher: None)
+    pool = make_pool(watch_idle="closed")
+    for _ in range(3):
+        with pool.get() as c:
+            session = server.session_of(c)
+            assert ask(c, b"hello") == b"hello ok\n"
+            some_turns(3)
+    session.hang_up()
+    eventually(lambda: heard.reasons == ["lost"])
 
 
 class TestSystemsThatTellLess:
