@@ -58,8 +58,9 @@ class Desk:
             slot = self._wait(limit, began, common)
         else:
             slot = self._take(limit, began, common)
-        slot.by_hand = by_hand
-        if not by_hand and slot.state is ACTIVE:  # else a listener has drained it meanwhile
+        if by_hand:
+            slot.by_hand = True
+        elif slot.state is ACTIVE:  # else a listener has drained it meanwhile
             slot.state = TAKEN
         return slot
 
@@ -112,10 +113,10 @@ class Desk:
                 slot = waiter.slot
                 if slot is not None and slot.state is not ACTIVE:
                     self._stand_again(waiter)
+            slot = waiter.slot
         except BaseException:
             self._interrupted(waiter, began)
             raise
-        slot = waiter.slot
         if slot is None:
             state.line.sent_away -= 1
             state.counters.wait_seconds += self._now() - began

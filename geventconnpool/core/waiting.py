@@ -17,10 +17,11 @@ class Waiter:
 
     __slots__ = ("callback", "deadline", "number", "refusal", "slot", "waiting", "wake")
 
+    number: int
+    """Its place in the order of arrival; the line gives it."""
+
     def __init__(self, deadline: float | None, wake: Any = None) -> None:
         self.deadline = deadline
-        self.number = 0
-        """Its place in the order of arrival."""
         self.waiting = True
         self.slot: Slot | None = None
         self.refusal: str | None = None
