@@ -318,6 +318,18 @@ def test_a_plain_connection_goes_from_hand_to_hand_the_shortest_way():
     assert not world.state.orders
 
 
+def test_the_shortest_way_passes_over_whoever_has_left():
+    world = filled(1)
+    (slot,) = world.take_all()
+    slot.refresh_plain()
+    first, second = world.wait(), world.wait()
+    world.state.leave(first, world.now)
+
+    assert world.state.pass_to_next(slot, world.now) is second
+    assert (first.slot, second.slot) == (None, slot)
+    assert world.state.line.count == 0
+
+
 @pytest.mark.parametrize(
     "prepare",
     [
