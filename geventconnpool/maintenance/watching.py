@@ -138,6 +138,7 @@ class Watcher:
             return CloseReason.DISCARDED
         if events & _HUNG_UP or (events & _READABLE and self._unasked and not descriptor.tls):
             return CloseReason.LOST
+        slot.refresh_plain()  # bytes may have come; it was looked at, and all is well
         return None
 
     def has_unread(self, slot: Slot) -> bool:

@@ -515,10 +515,10 @@ class TestInTheMiddle:
                     c.close()
 
         may_leave = Signal()
-        pool = Slow(1)
+        pool = Slow(1, close_timeout=60)
         with pool.get() as c:
             mine = c.ask("hello")
-            pool.discard(c)
+        pool.drain()
         eventually(lambda: report()[mine]["received"].endswith("leaving\n"))
         before = report()[mine]
 

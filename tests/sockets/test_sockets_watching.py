@@ -586,3 +586,14 @@ def test_servers_of_these_tests_see_an_end(server):
     session = server.session_of(client)
     client.close()
     eventually(lambda: session.ended)
+
+
+def test_an_answer_does_not_make_returns_careful_for_ever(server, make_pool):
+    pool = make_pool()
+    for number in range(3):
+        with pool.get() as c:
+            assert ask(c, b"hello") == b"hello ok\n"
+            some_turns(3)  # the watcher hears of the bytes, too
+            (record,) = pool._geventconnpool.state.books.slots.values()
+            assert not record.plain, "so this return looks before it shelves"
+        assert record.plain, f"return {number} has looked: the next one need not"
