@@ -213,7 +213,10 @@ def _duration(name: str, value: object, *, or_none: bool = False) -> float:
 
 
 def _timeout(name: str, value: float | None) -> float | None:
-    return check_timeout(value, name)
+    timeout = check_timeout(value, name)
+    if value is not None and value < 0:  # a call may ask so, with what is left of its time
+        refuse(ValueError, name, "None or a number of seconds of at least 0", value)
+    return timeout
 
 
 def _name(name: str, value: object, *, or_none: bool = False) -> str:

@@ -87,5 +87,5 @@ def _circumstances(state: PoolState, now: float) -> str:
     if held is not None:
         text += f"; longest held {held:.1f} s"
     if pacer.error is not None:
-        text += f"; last connect error {now - pacer.failed_at:.1f} s ago: {describe(pacer.error)}"
+        text += f"; last connect error {now - pacer.error_at:.1f} s ago: {describe(pacer.error)}"
     return text

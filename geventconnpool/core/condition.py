@@ -156,18 +156,20 @@ class Condition:
         """Whether *slot*, past its lifetime, may be closed now: nobody must miss it.
 
         The replacement comes first where there is room for it; else one place at a time is
-        renewed. While connects fail, an old connection is better than none.
+        renewed. While connects fail, an old connection is better than none; but one is
+        tried for, else nobody might ever find out that they succeed again.
         """
         books = self.books
-        if self.phase is not Phase.OPEN or self.pacer.failures:
+        if self.phase is not Phase.OPEN:
             return False
+        fails = self.pacer.failures > 0
         busy = books.active - slot.is_out + self.line.count
-        if books.open > max(self.needed, busy):
+        if books.open > max(self.needed, busy) and not fails:
             return True
         if len(books.slots) < self.size:
             self.extra = 1
             return False
-        return not books.connecting and not books.closing
+        return not (fails or books.connecting or books.closing)
 
     def next_alarm(self, now: float) -> float:
         """When something is to be decided again even if nothing happens; inf if never."""

@@ -34,6 +34,7 @@ class Pacer:
         """When connects began to fail, if none has succeeded since."""
         self.error: BaseException | None = None
         """What the last attempt failed with, if none has succeeded since."""
+        self.error_at = -math.inf
         self.fatal = False
         """Whether that was an error which will not heal by itself."""
 
@@ -79,6 +80,7 @@ class Pacer:
         if self.down_since is None:
             self.down_since = now
         self.error = error
+        self.error_at = now
         self.fatal = fatal
 
     def pause_until(self, when: float) -> None:

@@ -140,7 +140,6 @@ class TestConstructor:
             ("exc_classes", OSError), ("exc_classes", [OSError, KeyError]),
             ("exc_classes", {OSError}), ("exc_classes", BaseException), ("keepalive", 0.001),
             ("min_size", 0), ("min_size", None), ("timeout", None), ("timeout", 0),
-            ("timeout", -5), ("timeout", INF), ("max_waiting", 0), ("max_connecting", 10**6),
             ("check_after", 0), ("fail_fast_after", 0), ("watch_idle", "closed"),
             ("fatal_exc_classes", OSError), ("fatal_exc_classes", []), ("connect", object),
             ("listeners", []), ("listeners", iter([print])), ("name", "x"), ("start", False),

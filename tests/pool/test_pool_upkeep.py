@@ -731,3 +731,18 @@ class TestTicks:
         assert len(sim.timers) == 1
         at(sim, sim.now + 5, pool.close)
         sim.advance(10)
+
+
+def test_lifetimes_go_on_after_a_replacement_could_not_be_opened(sim):
+    peer = FakePeer()
+    pool = ConnectionPool(3, connect=peer.connect, max_lifetime=10, min_size=2)
+    sim.advance(5)
+    peer.down()
+    sim.advance(10)
+    assert pool.stats().closes["expired"] == 0, "an old connection is better than none"
+
+    peer.up = True
+    sim.advance(100)
+
+    assert pool.stats().closes["expired"] >= 10
+    pool.close()
