@@ -650,7 +650,7 @@ class TestErrors:
         for _ in range(38):
             sim.spawn(outcome, functools.partial(pool.acquire, timeout=None))
         sim.settle()
-        pacer.error, pacer.failed_at = ConnectionRefusedError(111, "secret"), sim.now + 1.9
+        pacer.error, pacer.error_at = ConnectionRefusedError(111, "secret"), sim.now + 1.9
         with pytest.raises(PoolTimeout) as caught:
             pool.acquire(timeout=5)
         assert str(caught.value) == (
