@@ -41,6 +41,7 @@ class Desk:
         self._timeout = engine.options.timeout
         self._hub = engine.hub
         self._now = engine.now
+        self._deadline = engine.deadline
         self._run_callback = engine.run_callback
         self._anybody_may_wait = engine.state.is_simple and engine.options.max_waiting is None
 
@@ -52,12 +53,12 @@ class Desk:
         common = timeout is NOT_GIVEN
         limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
         began = self._now()
-        if not state.is_simple:
-            slot = self._take_and_tell(limit, began, common)
-        elif (state.line.count or not state.books.shelf) and state.is_well:
+        if state.is_well and (state.line.count or not state.books.shelf):
             slot = self._wait(limit, began, common)
-        else:
+        elif state.is_simple:
             slot = self._take(limit, began, common)
+        else:
+            slot = self._take_and_tell(limit, began, common)
         if by_hand:
             slot.by_hand = True
         elif slot.state is ACTIVE:  # else a listener has drained it meanwhile
@@ -102,7 +103,7 @@ class Desk:
         deadline = None if limit is None else began + limit
         waiter = Waiter(deadline, current.switch)
         has_orders = state.enter(waiter, began, common)
-        if deadline is not None and deadline < self._engine.deadline.at:
+        if deadline is not None and deadline < self._deadline.at:
             self._engine.arm_deadline(deadline)
         try:
             if has_orders:

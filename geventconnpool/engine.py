@@ -85,10 +85,10 @@ class Engine:
         self.thread = get_ident()
         weak = weakref.WeakMethod
         self.watcher = watcher_for(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
-        self.desk = Desk(self)
         self._tick = Alarm(self.hub.loop, _weakly(weak(self._on_tick)))
         self.deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
         self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
+        self.desk = Desk(self)
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
         self._fork: Any = None

@@ -100,7 +100,7 @@ class Condition:
         )
         """Whether no option asks for a second look at every single checkout."""
         self.is_well = False
-        """Whether the pool serves, and nothing is known that would speak against waiting."""
+        """Whether the pool is simple and serves, and nothing speaks against waiting."""
         self.was_shrunk = False
         """Whether connections beyond the size may still be out."""
         self.stirred = False

@@ -46,7 +46,13 @@ class PoolState(Condition):
 
     def enter(self, waiter: Waiter, now: float, common: bool) -> bool:
         """*waiter* queues up. True if the pool has found something to do for it."""
-        self.line.enter(waiter, common)
+        line = self.line
+        if common and not line.special:  # Line.enter, without the call, as in `pass_to_next`
+            line.entered = waiter.number = line.entered + 1
+            line.order.append(waiter)
+            line.count += 1
+        else:
+            line.enter(waiter, common)
         self.calm.now = None  # whoever brings something back is to think of those who wait
         books = self.books
         if not books.shelf and len(books.slots) == self.size:
@@ -246,7 +252,7 @@ class PoolState(Condition):
     def settle(self, now: float) -> None:
         """See to those who wait, and to the connections that are missing."""
         self.stirred = True
-        self.is_well = self.phase is Phase.OPEN and self.pacer.down_since is None
+        self.is_well = self.is_simple and self.phase is Phase.OPEN and self.pacer.down_since is None
         if self.phase is Phase.OPEN:
             self._serve_line(now)
             self._fill(now)

@@ -56,7 +56,8 @@ class Line:
         self.sent_away = 0
         """How many were refused and do not know it yet."""
         self._common: deque[Waiter] = deque()
-        self._special: list[tuple[float, int, Waiter]] = []
+        self.special: list[tuple[float, int, Waiter]] = []
+        """Those with a timeout of their own, by deadline."""
         self.entered = 0
         """How many ever have."""
 
@@ -65,7 +66,7 @@ class Line:
         self.entered = waiter.number = self.entered + 1
         self.order.append(waiter)
         self.count += 1
-        if common and not self._special:
+        if common and not self.special:
             return
         if not common:
             self._remember(waiter)
@@ -88,11 +89,11 @@ class Line:
     def _remember(self, waiter: Waiter) -> None:
         """*waiter*'s deadline may not fit in with the order of arrival."""
         deadline = math.inf if waiter.deadline is None else waiter.deadline
-        if not self._special:
+        if not self.special:
             others = (one for one in self.order if one.waiting and one is not waiter)
             self._common = deque(one for one in others if one.deadline is not None)
-        heapq.heappush(self._special, (deadline, waiter.number, waiter))
-        if len(self._special) > 2 * self.count + 16:
+        heapq.heappush(self.special, (deadline, waiter.number, waiter))
+        if len(self.special) > 2 * self.count + 16:
             self._sweep()
 
     def pop(self) -> Waiter | None:
@@ -139,7 +140,7 @@ class Line:
 
     def _next(self) -> Waiter | None:
         """Who of those still waiting has the earliest deadline, if anybody has one."""
-        special = self._special
+        special = self.special
         while special and not special[0][2].waiting:
             heapq.heappop(special)
         common = self._common if special else self.order
@@ -160,11 +161,11 @@ class Line:
         if not self.count:
             self.order.clear()
             self._common.clear()
-            self._special.clear()
+            self.special.clear()
             return
         self.order = deque(waiter for waiter in self.order if waiter.waiting)
         if len(self._common) > 2 * self.count + 16:
             self._common = deque(waiter for waiter in self._common if waiter.waiting)
-        if len(self._special) > 2 * self.count + 16:
-            self._special = [entry for entry in self._special if entry[2].waiting]
-            heapq.heapify(self._special)
+        if len(self.special) > 2 * self.count + 16:
+            self.special = [entry for entry in self.special if entry[2].waiting]
+            heapq.heapify(self.special)

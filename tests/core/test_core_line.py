@@ -29,7 +29,7 @@ def all_served(line: Line) -> list[Waiter]:
 
 
 def entries(line: Line) -> int:
-    return len(line.order) + len(line._common) + len(line._special)
+    return len(line.order) + len(line._common) + len(line.special)
 
 
 # --- the order of service ----------------------------------------------------------------
