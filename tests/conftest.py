@@ -37,7 +37,7 @@ MARKERS = (
     "leaves_greenlets: greenlets of the real hub may outlive the test",
 )
 
-REAL = {"sockets", "processes", "cli", "test_documentation"}
+REAL = {"sockets", "processes", "cli", "test_documentation", "hosts", "real", "security"}
 """Folders and files whose tests use real sockets, or start processes of their own."""
 
 PATIENCE = 1.0

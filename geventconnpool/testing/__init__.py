@@ -1,14 +1,28 @@
 """What one needs to test a pool: a simulated world for gevent, and peers to put into it."""
 
+from geventconnpool.testing.exploring import random_plan, schedules, single_faults
 from geventconnpool.testing.fakes import FakeConnection, FakePeer, RecordingListener
+from geventconnpool.testing.lives import EventOrder
 from geventconnpool.testing.loop import LivelockError, SimulatedLoop
+from geventconnpool.testing.oracles import PoolWatch
+from geventconnpool.testing.plans import Fault, Plan
+from geventconnpool.testing.playing import Record, play
 from geventconnpool.testing.simulation import Simulation
 
 __all__ = [
+    "EventOrder",
     "FakeConnection",
     "FakePeer",
+    "Fault",
     "LivelockError",
+    "Plan",
+    "PoolWatch",
+    "Record",
     "RecordingListener",
     "SimulatedLoop",
     "Simulation",
+    "play",
+    "random_plan",
+    "schedules",
+    "single_faults",
 ]

@@ -49,6 +49,8 @@ class FakeConnection:
         self.closes = 0
         """How often it was closed; more than once is a mistake."""
         self.requests = 0
+        self.heard_at = clock.now()
+        """When the peer last heard of its user: on opening, or a request."""
         self.fails_after = peer.fails_after
         """Cut by the peer when so many requests have been served; ``None`` is never."""
         self.holder: object = None
@@ -80,6 +82,7 @@ class FakeConnection:
             self.peer.cut(self)
             self._check()
         self.requests += 1
+        self.heard_at = clock.now()
         self._answers.append((clock.now() + self.peer.latency, token))
 
     def recv(self) -> object:

@@ -65,6 +65,8 @@ class SimulatedLoop(Schedule):
         self.inject: Callable[[SimulatedLoop], object] | None = None
         """Called in the hub before each callback: the place to throw faults from. ``steps`` is
         the number of the callback that comes next; it has left the queue already."""
+        self.observers: list[Callable[[], object]] = []
+        """Called in the hub before each callback and before ``inject``: they only look."""
         self.witness: Callable[[], list[str]] | None = None
         """Adds lines to the picture of a deadlock or livelock."""
         self.trace = Trace()
@@ -108,7 +110,7 @@ class SimulatedLoop(Schedule):
             self.steps += 1
             if self.steps > self._limit:
                 self._complain()
-            if self.inject is not None:
+            if self.observers or self.inject is not None:
                 self._interfere(step)
             callback, args = step.callback, step.args
             if callback is None or args is None:
@@ -131,9 +133,11 @@ class SimulatedLoop(Schedule):
         return step
 
     def _interfere(self, step: Callback) -> None:
-        assert self.inject is not None
         try:
-            self.inject(self)
+            for observe in self.observers:
+                observe()
+            if self.inject is not None:
+                self.inject(self)
         except BaseException:
             self.handle_error(step, *sys.exc_info())
 
@@ -200,4 +204,5 @@ class SimulatedLoop(Schedule):
     def destroy(self) -> None:
         """Close every watcher and forget what was to run."""
         super().destroy()
+        self.observers.clear()
         self.inject = self.witness = None

@@ -26,7 +26,7 @@ from weakref import WeakSet
 import gevent
 from gevent import Greenlet, _hub_local
 from gevent.hub import Hub
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet, settrace
 
 from geventconnpool import backoff, clock
 from geventconnpool.testing.loop import LivelockError, SimulatedLoop
@@ -102,6 +102,7 @@ class Simulation:
         self._errors_seen = False
         self._hub: Hub | None = None
         self._world = ExitStack()
+        self._tracing = ExitStack()
 
     # -- coming and going ---------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class Simulation:
         line = f"in {self!r}, trace {self.trace_hash}"
         with self._world:
             self.leftovers = tuple(self.blocked())
-            self.loop.inject = None
+            self.calm_down()
             if self._hub is not None and not self._hub.dead:
                 _end_leftovers(self)
         if error is not None:
@@ -179,9 +180,17 @@ class Simulation:
         """The greenlets that have not ended, by number; those not begun yet are among them."""
         return sorted((g for g in self.greenlets if not g.ready()), key=self.number)
 
+    def find(self, number: int) -> Greenlet[..., Any] | None:
+        """The living greenlet of that number."""
+        return next((each for each in self.alive() if self.number(each) == number), None)
+
+    def describe(self, someone: Greenlet[..., Any]) -> str:
+        """A greenlet in one line: its number, its task, and where it waits."""
+        return f"{self.number(someone)} {_task(someone)} {_place(someone.gr_frame)}"
+
     def blocked(self) -> list[str]:
         """Where each living greenlet waits, one line each."""
-        return [f"greenlet {self.number(g)} {_task(g)} {_place(g.gr_frame)}" for g in self.alive()]
+        return [f"greenlet {self.describe(each)}" for each in self.alive()]
 
     # -- what happened ------------------------------------------------------------------------
 
@@ -197,6 +206,27 @@ class Simulation:
     @inject.setter
     def inject(self, hook: Callable[[SimulatedLoop], object] | None) -> None:
         self.loop.inject = hook
+
+    def observe(self, look: Callable[[], object]) -> None:
+        """Call *look* in the hub before each step, and before a fault is thrown."""
+        self.loop.observers.append(look)
+
+    def trace_switches(self, look: Callable[[greenlet, greenlet], object]) -> None:
+        """Call *look* after each switch, in the greenlet switched to, with both greenlets.
+
+        What it raises is raised there in place of the switch; then it is called no more.
+        """
+        self._stop_tracing()
+        before = settrace(lambda event, both: look(*both) if event == "switch" else None)
+        self._tracing.callback(settrace, before)
+
+    def calm_down(self) -> None:
+        """From now on nothing is thrown, and what is runnable runs first in, first out."""
+        self.loop.inject = self.loop.choose = None
+        self._stop_tracing()
+
+    def _stop_tracing(self) -> None:
+        self._tracing.close()
 
     @property
     def steps(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import recording_server
 from gevent import monkey
 from relatives import ClientPool, Report
 
@@ -21,7 +22,7 @@ ROOT = HERE.parent.parent
 @pytest.fixture(scope="session")
 def report() -> Iterator[Report]:
     """Tells what the recording server has seen so far."""
-    command = [sys.executable, "-S", str(HERE / "recording_server.py")]
+    command = [sys.executable, "-S", recording_server.__file__]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     report = Report(json.loads(server.stdout.readline()))

@@ -1,0 +1,170 @@
+"""A small world in a simulation: a peer, a pool, its users, and oracles that look on.
+
+A scenario builds one, lets it live, and ends with `World.end`, which waits until all is quiet and
+then asks for everything that the pool promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from geventconnpool import Backoff, ConnectionPool, PoolError
+from geventconnpool.testing import FakeConnection, FakePeer, PoolWatch, Simulation
+
+QUIET = 12.0
+"""Virtual seconds after which everything must have come to rest: the longest timeouts and then
+some."""
+
+
+class SimPool(ConnectionPool[FakeConnection]):
+    """Of connections to *peer*."""
+
+    def __init__(self, peer: FakePeer, size: int, **options: Any) -> None:
+        self.peer = peer
+        super().__init__(size, **options)
+
+    def _new_connection(self) -> FakeConnection:
+        return self.peer.connect()
+
+
+class PingingPool(SimPool):
+    """The same, with a ping."""
+
+    def _keepalive(self, c: FakeConnection) -> None:
+        c.ping()
+
+
+class ResettingPool(PingingPool):
+    """The same, with a reset that any late answer betrays."""
+
+    def _reset_connection(self, c: FakeConnection) -> None:
+        if c.request("reset") != "reset":
+            raise OSError("a late answer")
+
+
+class World:
+    """One pool and everything around it."""
+
+    def __init__(
+        self, sim: Simulation, size: int = 2, *, kind: type[SimPool] = PingingPool, **options: Any
+    ) -> None:
+        self.sim = sim
+        peer_options = {
+            name: options.pop(name) for name in ("latency", "close_latency") if name in options
+        }
+        self.peer = FakePeer(**{"latency": 0.01, **peer_options})
+        given = {
+            "name": "sim",
+            "timeout": 3.0,
+            "connect_timeout": 2.0,
+            "keepalive_timeout": 1.0,
+            "close_timeout": 2.0,
+            "backoff": Backoff(base=0.05, cap=0.5),
+            **options,
+        }
+        if given.pop("listens", False):
+            given["listeners"] = [lambda event: self.watch.events(event)]
+        self.pool = kind(self.peer, size, **given)
+        self.watch = PoolWatch(sim, self.pool, self.peer)
+        self.size = size
+        self.users: list[Any] = []
+        self.wrong: list[str] = []
+        self.right = 0
+        sim.settle()
+
+    # -- who lives here
+
+    def spawn(self, what: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A greenlet that must have ended when all is quiet."""
+        user = self.sim.spawn(what, *args, **kwargs)
+        self.users.append(user)
+        return user
+
+    def user(self, **habits: Any) -> Any:
+        """Somebody who asks questions; see `ask`."""
+        return self.spawn(self.ask, len(self.users), **habits)
+
+    def ask(
+        self,
+        who: int,
+        *,
+        turns: int = 1,
+        timeout: float | None = 1.0,
+        hold: float = 0.0,
+        pause: float = 0.0,
+        by_hand: bool = False,
+        error: BaseException | None = None,
+    ) -> None:
+        """Ask *turns* questions, each over a connection of its own choice."""
+        door = self.watch.acquire if by_hand else self.watch.get
+        for turn in range(turns):
+            try:
+                with door(timeout=timeout) as connection:
+                    self.question(connection, f"{who}.{turn}")
+                    gevent.sleep(hold)
+                    if error is not None:
+                        raise error
+            except (PoolError, OSError, ValueError, LookupError):
+                pass
+            gevent.sleep(pause)
+
+    def question(self, connection: FakeConnection, token: str) -> None:
+        """Ask, and compare the answer."""
+        answer = connection.request(token)
+        if answer == token:
+            self.right += 1
+        else:
+            self.wrong.append(f"asked {token}, was told {answer!r} over {connection!r}")
+
+    def operate(self, *acts: tuple[float, Callable[..., Any]]) -> Any:
+        """Somebody who does each act after so many seconds more."""
+
+        def operate() -> None:
+            for seconds, act in acts:
+                gevent.sleep(seconds)
+                try:
+                    act()
+                except (PoolError, OSError, ValueError):
+                    pass
+
+        return self.spawn(operate)
+
+    # -- the end
+
+    def end(self, life: float = 0.2) -> None:
+        """Let everybody live for *life* seconds; then all must come to rest and be in order."""
+        self.sim.advance(life)
+        self.sim.calm_down()
+        self._heal()
+        self.sim.advance(QUIET)
+        stuck = [self.sim.describe(user) for user in self.users if not user.ready()]
+        assert not stuck, f"still waiting: {stuck}"
+        self.watch.quiet()
+        if not self.pool.closed:
+            self.watch.whole()
+            self._close()
+        self._check_counts()
+        self.watch.nothing_left()
+        self.watch.verify()
+        assert not self.wrong, self.wrong
+
+    def _heal(self) -> None:
+        self.peer.up = True
+        self.peer.black_hole = self.peer.hang_up_on_accept = False
+        if not self.pool.closed:
+            self.pool.resume()
+            self.pool.resize(self.size, self.size)
+
+    def _close(self) -> None:
+        self.sim.advance(0.1)
+        assert self.pool.close(timeout=3.0), f"not closed in time: {self.pool!r}"
+        self.sim.advance(3.0)
+
+    def _check_counts(self) -> None:
+        stats = self.pool.stats()
+        served = stats.acquires - stats.acquire_timeouts - stats.acquire_errors
+        assert served >= self.right, stats
+        assert self.pool._geventconnpool.state.line.sent_away == 0
