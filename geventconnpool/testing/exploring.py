@@ -31,9 +31,7 @@ def single_faults(
         yield survey.plan.with_fault(fault)
 
 
-def _all_faults(
-    survey: Record, errors: tuple[str, ...], ways: tuple[str, ...]
-) -> Iterator[Fault]:
+def _all_faults(survey: Record, errors: tuple[str, ...], ways: tuple[str, ...]) -> Iterator[Fault]:
     places = {
         "beside": [(step, who) for step, crowd in enumerate(survey.crowds, 1) for who in crowd],
         "instead": list(enumerate(survey.switches, 1)),

@@ -23,7 +23,7 @@ from gevent import getcurrent
 
 from geventconnpool.core.condition import Phase, tick_seconds
 from geventconnpool.core.orders import Order
-from geventconnpool.core.slot import CHECKING, IDLE, Slot
+from geventconnpool.core.slot import IDLE, Slot
 from geventconnpool.core.state import PoolState
 from geventconnpool.pool import ConnectionPool
 from geventconnpool.testing.arrivals import Arrivals
@@ -161,12 +161,20 @@ class PoolWatch:
         if self.peer.complaints:
             yield from self.peer.complaints
             self.peer.complaints.clear()
-        revoked = self.pool._geventconnpool.revoked
-        for connection in self.peer.open - self.escaped:
-            if state.books.find(connection) is None and id(connection) not in revoked:
-                yield f"{connection!r} is open, and the pool does not know it"
+        opened = self.peer.open - self.escaped
+        if len(opened) > max(state.size, self._most):
+            yield f"{len(opened)} connections are open of {state.size}"
+        # One that is new may be in the hands of the greenlet that opens it.
+        unknown = {c for c in opened if not c.closed and not self._is_known(c)}
+        if len(unknown) > sum(slot.connection is None for slot in state.books.slots.values()):
+            yield f"open, and the pool does not know of it: {unknown}"
         if self._connects.is_excessive(self.sim.now):
             yield f"too many connects while it fails: {self._connects}"
+
+    def _is_known(self, connection: FakeConnection) -> bool:
+        engine = self.pool._geventconnpool
+        is_revoked = id(connection) in engine.revoked
+        return is_revoked or engine.state.books.find(connection) is not None
 
     def _waiting(self, state: PoolState) -> Iterator[str]:
         """Nobody waits beside a connection that is idle, unless that is to be checked first."""
@@ -221,10 +229,10 @@ class PoolWatch:
     def quiet(self) -> None:
         """Note it unless nobody uses, checks, closes or waits for a connection."""
         stats = self.pool.stats()
-        if stats.active or stats.checking or stats.closing or stats.waiting:
+        pings = len(self._state.pinging)
+        if stats.active or stats.checking > pings or stats.closing or stats.waiting:
             self._note(f"not quiet: {self.pool!r}, {stats.checking} checking")
-        checking = [s for s in self._state.books.slots.values() if s.state is CHECKING]
-        if not checking and stats.idle < stats.min_size and not self.pool.closed:
+        if stats.idle + pings + stats.connecting < stats.min_size and not self.pool.closed:
             self._note(f"not full: {self.pool!r}")
 
     def nothing_left(self) -> None:

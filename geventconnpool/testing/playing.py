@@ -66,6 +66,7 @@ def play(scenario: Scenario, plan: Plan | None = None) -> Record:
     choose = None if plan.shuffle else _Turns(plan, record)
     with Simulation(plan.seed, shuffle=plan.shuffle, choose=choose) as sim:
         director = _Director(sim, plan, record)
+        errors = sim.errors
         try:
             scenario(sim)
         except BaseException as error:
@@ -74,18 +75,9 @@ def play(scenario: Scenario, plan: Plan | None = None) -> Record:
             sim.calm_down()
             record.steps, record.seconds = sim.steps, sim.now
             record.trace_hash = sim.trace_hash
-            if record.failure is None:
-                record.failure = _unexpected(sim, director.thrown)
-    if record.failure is None:
-        record.failure = _unexpected(sim, director.thrown)  # what died while the rest was ended
+    unexpected = (e for e in errors if all(e is not thrown for thrown in director.thrown))
+    record.failure = record.failure or next(unexpected, None)
     return record
-
-
-def _unexpected(sim: Simulation, thrown: list[BaseException]) -> BaseException | None:
-    for error in sim.errors:
-        if all(error is not one for one in thrown):
-            return error
-    return None
 
 
 class _Turns:

@@ -6,6 +6,7 @@ then asks for everything that the pool promises.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -52,10 +53,11 @@ class World:
         self, sim: Simulation, size: int = 2, *, kind: type[SimPool] = PingingPool, **options: Any
     ) -> None:
         self.sim = sim
-        peer_options = {
-            name: options.pop(name) for name in ("latency", "close_latency") if name in options
-        }
-        self.peer = FakePeer(**{"latency": 0.01, **peer_options})
+        self.peer = FakePeer(
+            latency=options.pop("latency", 0.01),
+            close_latency=options.pop("close_latency", 0.0),
+            connection_class=options.pop("connection_class", FakeConnection),
+        )
         given = {
             "name": "sim",
             "timeout": 3.0,
@@ -101,14 +103,12 @@ class World:
         """Ask *turns* questions, each over a connection of its own choice."""
         door = self.watch.acquire if by_hand else self.watch.get
         for turn in range(turns):
-            try:
+            with contextlib.suppress(PoolError, OSError, ValueError, LookupError):
                 with door(timeout=timeout) as connection:
                     self.question(connection, f"{who}.{turn}")
                     gevent.sleep(hold)
                     if error is not None:
                         raise error
-            except (PoolError, OSError, ValueError, LookupError):
-                pass
             gevent.sleep(pause)
 
     def question(self, connection: FakeConnection, token: str) -> None:
@@ -124,11 +124,9 @@ class World:
 
         def operate() -> None:
             for seconds, act in acts:
-                gevent.sleep(seconds)
-                try:
+                with contextlib.suppress(PoolError, OSError, ValueError):
+                    gevent.sleep(seconds)
                     act()
-                except (PoolError, OSError, ValueError):
-                    pass
 
         return self.spawn(operate)
 
