@@ -55,12 +55,8 @@ class Arrivals:
                 ticket.was_served = True
                 served.append(ticket.number)
         still = [ticket for waiter, ticket in self._waiting if waiter.waiting]
-        self._waiting = [
-            (waiter, ticket)
-            for waiter in line.order
-            if waiter.waiting and (ticket := self._tickets.get(waiter.wake.__self__)) is not None
-        ]
-        for waiter, ticket in self._waiting:
+        self._waiting = list(self._standing(line))
+        for _, ticket in self._waiting:
             ticket.stands_again = ticket.stands_again or ticket.was_served
         first = min((t.number for t in still if not t.stands_again), default=None)
         if served and first is not None and max(served) > first:
@@ -68,9 +64,13 @@ class Arrivals:
 
     def served(self, line: Line, ticket: Ticket) -> Iterator[str]:
         """*ticket* has its connection: did anybody who came earlier not?"""
-        for waiter in line.order:
-            other = self._tickets.get(waiter.wake.__self__) if waiter.waiting else None
-            if other is None or other.stands_again or other.was_served:
-                continue
-            if other.number < ticket.number:
+        for _, other in self._standing(line):
+            if other.number < ticket.number and not (other.stands_again or other.was_served):
                 yield f"caller {ticket.number} has overtaken caller {other.number}"
+
+    def _standing(self, line: Line) -> Iterator[tuple[Waiter, Ticket]]:
+        """Those in the line, as far as they have drawn a number."""
+        for waiter in line.order:
+            ticket = self._tickets.get(waiter.wake.__self__)
+            if waiter.waiting and ticket is not None:
+                yield waiter, ticket

@@ -119,7 +119,7 @@ class PoolWatch:
 
     def _served(self, ticket: Any) -> None:
         for text in self._arrivals.served(self._state.line, ticket):
-            self._note(text)
+            self.note(text)
 
     # -- looking
 
@@ -131,16 +131,17 @@ class PoolWatch:
         state = self._state
         for check in self._checks:
             for text in check(state):
-                self._note(text)
+                self.note(text)
         for text in (*self._arrivals.look(state.line), *self.events.mistakes):
-            self._note(text)
+            self.note(text)
         self.events.mistakes.clear()
 
     @property
     def _state(self) -> PoolState:
         return self.pool._geventconnpool.state
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Take down a violation, at this step."""
         self.violations.append(f"step {self.sim.steps}, at {self.sim.now:.6f}: {what}")
 
     def _places(self, state: PoolState) -> Iterator[str]:
@@ -198,7 +199,7 @@ class PoolWatch:
                 yield f"idle connection {slot.id} was not pinged for {silent:.1f} s"
 
     def _silent_for(self, slot: Slot) -> float:
-        connection = slot.connection
+        connection: FakeConnection = slot.connection
         returned = self._returned_at.get(connection.number, 0.0)
         return self.sim.now - max(connection.heard_at, returned)
 
@@ -219,9 +220,9 @@ class PoolWatch:
             for _ in range(self.pool.size):
                 taken.append(self.pool.acquire(timeout=timeout))
         except Exception as error:
-            self._note(f"only {len(taken)} of {self.pool.size} can be used: {error}")
+            self.note(f"only {len(taken)} of {self.pool.size} can be used: {error}")
         if len(set(map(id, taken))) != len(taken):
-            self._note("one connection was handed out twice")
+            self.note("one connection was handed out twice")
         for connection in taken:
             self._returned_at[connection.number] = self.sim.now
             self.pool.release(connection)
@@ -231,9 +232,9 @@ class PoolWatch:
         stats = self.pool.stats()
         pings = len(self._state.pinging)
         if stats.active or stats.checking > pings or stats.closing or stats.waiting:
-            self._note(f"not quiet: {self.pool!r}, {stats.checking} checking")
+            self.note(f"not quiet: {self.pool!r}, {stats.checking} checking")
         if stats.idle + pings + stats.connecting < stats.min_size and not self.pool.closed:
-            self._note(f"not full: {self.pool!r}")
+            self.note(f"not full: {self.pool!r}")
 
     def nothing_left(self) -> None:
         """Note what a closed pool has left: connections, timers, greenlets, records."""
@@ -250,9 +251,9 @@ class PoolWatch:
         }
         for what, some in left.items():
             if some:
-                self._note(f"{what} left: {some}")
+                self.note(f"{what} left: {some}")
         for text in self.events.unfinished():
-            self._note(text)
+            self.note(text)
 
     def verify(self) -> None:
         """Raise what was seen.

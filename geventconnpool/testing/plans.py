@@ -13,7 +13,7 @@ __all__ = ["ERRORS", "WAYS", "Fault", "Plan"]
 ERRORS: Mapping[str, Callable[[str], BaseException]] = MappingProxyType(
     {
         "GreenletExit": GreenletExit,
-        "Timeout": lambda text: Timeout(None, text),  # type: ignore[call-overload]
+        "Timeout": lambda text: Timeout(),
         "OSError": OSError,
         "ValueError": ValueError,
         "BaseException": BaseException,

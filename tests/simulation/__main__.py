@@ -1,4 +1,4 @@
-"""The proof that nothing is lost, nothing dirty and nothing mixed up: ``python -m tests.simulation``.
+"""The proof that nothing is lost, nothing dirty, nothing mixed up: ``python -m tests.simulation``.
 
 Per change it takes some minutes on two cores, ``--nightly`` many hours. ``--replay`` plays one
 run again, as the line under a failure says. Ends with status 1 if anything was violated.

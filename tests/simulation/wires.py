@@ -5,8 +5,9 @@ from __future__ import annotations
 import _socket
 from typing import Any
 
-from geventconnpool.testing import FakeConnection, FakePeer, Simulation
 from world import PingingPool, SimPool
+
+from geventconnpool.testing import FakeConnection, FakePeer, Simulation
 
 __all__ = ["Wire", "WiredPingingPool", "WiredPool"]
 

@@ -113,7 +113,10 @@ class World:
 
     def question(self, connection: FakeConnection, token: str) -> None:
         """Ask, and compare the answer."""
-        answer = connection.request(token)
+        self.compare(connection, token, connection.request(token))
+
+    def compare(self, connection: FakeConnection, token: str, answer: object) -> None:
+        """Count *answer*; it is wrong unless it is *token*."""
         if answer == token:
             self.right += 1
         else:
@@ -138,16 +141,13 @@ class World:
         self.sim.calm_down()
         self._heal()
         self.sim.advance(QUIET)
-        stuck = [self.sim.describe(user) for user in self.users if not user.ready()]
-        assert not stuck, f"still waiting: {stuck}"
+        self._check_users()
         self.watch.quiet()
         if not self.pool.closed:
             self.watch.whole()
             self._close()
-        self._check_counts()
         self.watch.nothing_left()
         self.watch.verify()
-        assert not self.wrong, self.wrong
 
     def _heal(self) -> None:
         self.peer.up = True
@@ -156,13 +156,22 @@ class World:
             self.pool.resume()
             self.pool.resize(self.size, self.size)
 
-    def _close(self) -> None:
-        self.sim.advance(0.1)
-        assert self.pool.close(timeout=3.0), f"not closed in time: {self.pool!r}"
-        self.sim.advance(3.0)
-
-    def _check_counts(self) -> None:
+    def _check_users(self) -> None:
+        """All have ended, with right answers, and were counted."""
+        for user in self.users:
+            if not user.ready():
+                self.watch.note(f"still waiting: {self.sim.describe(user)}")
+        for wrong in self.wrong:
+            self.watch.note(wrong)
         stats = self.pool.stats()
         served = stats.acquires - stats.acquire_timeouts - stats.acquire_errors
-        assert served >= self.right, stats
-        assert self.pool._geventconnpool.state.line.sent_away == 0
+        if served < self.right:
+            self.watch.note(f"{self.right} served, and counted {served}")
+        if self.pool._geventconnpool.state.line.sent_away:
+            self.watch.note("some were sent away and do not know it")
+
+    def _close(self) -> None:
+        self.sim.advance(0.1)
+        if not self.pool.close(timeout=3.0):
+            self.watch.note(f"not closed in time: {self.pool!r}")
+        self.sim.advance(3.0)
