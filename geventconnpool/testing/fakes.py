@@ -19,6 +19,7 @@ import errno
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event as Signal
@@ -29,6 +30,22 @@ from geventconnpool.events import Event
 __all__ = ["FakeConnection", "FakePeer", "RecordingListener"]
 
 _PING = "ping"
+
+
+@dataclass(frozen=True)
+class SecondHalf:
+    """The rest of an answer whose first half was read by somebody who did not wait for it."""
+
+    answer: object
+
+
+@dataclass(frozen=True)
+class _FirstHalf:
+    answer: object
+
+    def completed_by(self, piece: object) -> object:
+        """The whole answer, if *piece* belongs to it."""
+        return self.answer if piece == SecondHalf(self.answer) else (self, piece)
 
 
 class FakeConnection:
@@ -83,20 +100,30 @@ class FakeConnection:
             self._check()
         self.requests += 1
         self.heard_at = clock.now()
-        self._answers.append((clock.now() + self.peer.latency, token))
+        due, gap = clock.now() + self.peer.latency, self.peer.answer_gap
+        if gap > 0:
+            self._answers.append((due, _FirstHalf(token)))
+            self._answers.append((due + gap, SecondHalf(token)))
+        else:
+            self._answers.append((due, token))
 
     def recv(self) -> object:
-        """Wait for the next answer."""
+        """Wait for the next answer, both halves of it. A second half without a first is
+        returned as it is: somebody else has read the first.
+        """
         self._begin("recv")
         if self._reading:
             self.peer.complain(f"connection {self.number}: two read from it at once")
         self._reading = True
         try:
-            return self._next_answer()
+            answer = self._next_piece()
+            if isinstance(answer, _FirstHalf):
+                answer = answer.completed_by(self._next_piece())
+            return answer
         finally:
             self._reading = False
 
-    def _next_answer(self) -> object:
+    def _next_piece(self) -> object:
         while True:
             self._check()
             self._news.clear()
@@ -196,6 +223,8 @@ class FakePeer:
     Every attribute can be changed at any time.
 
     :param latency: seconds until a connect or a request is answered.
+    :param answer_gap: seconds between the two halves of each answer; at 0 it comes in one piece.
+        Who is interrupted in between leaves the second half behind.
     :param close_latency: seconds that a polite close takes.
     :param black_hole: nothing is ever answered, neither connects nor requests.
     :param hang_up_on_accept: connects succeed, and the connection is cut at once.
@@ -210,6 +239,7 @@ class FakePeer:
         name: str = "peer",
         *,
         latency: float = 0.001,
+        answer_gap: float = 0.0,
         close_latency: float = 0.0,
         black_hole: bool = False,
         hang_up_on_accept: bool = False,
@@ -218,6 +248,7 @@ class FakePeer:
     ) -> None:
         self.name = name
         self.latency = latency
+        self.answer_gap = answer_gap
         self.close_latency = close_latency
         self.hang_up_on_accept = hang_up_on_accept
         self.fails_after = fails_after

@@ -81,16 +81,16 @@ def silence(world: World) -> None:
 
 def checking(sim: Simulation) -> None:
     """Every connection is checked before use and reset after it; one is cut while idle."""
-    world = World(sim, 2, kind=ResettingPool, check_after=0)
+    world = World(sim, 2, kind=ResettingPool, check_after=0, answer_gap=0.002)
     for _ in range(3):
-        world.user(turns=2)
+        world.user()
     world.operate((0.05, lambda: world.peer.cut_all()), (0.03, world.user))
     world.end()
 
 
 def breaking(sim: Simulation) -> None:
     """Blocks are left with errors: broken connections, doubtful ones, swallowed timeouts."""
-    world = World(sim, 2)
+    world = World(sim, 2, answer_gap=0.002)
     for error in (OSError("broken"), LookupError("doubt"), ValueError("doubt")):
         world.user(error=error, turns=2)
     world.end()

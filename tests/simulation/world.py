@@ -55,6 +55,7 @@ class World:
         self.sim = sim
         self.peer = FakePeer(
             latency=options.pop("latency", 0.01),
+            answer_gap=options.pop("answer_gap", 0.0),
             close_latency=options.pop("close_latency", 0.0),
             connection_class=options.pop("connection_class", FakeConnection),
         )

@@ -10,6 +10,7 @@ from gevent.exceptions import LoopExit
 
 from geventconnpool import Event
 from geventconnpool.testing import FakeConnection, FakePeer, RecordingListener
+from geventconnpool.testing.fakes import SecondHalf
 
 
 @pytest.fixture
@@ -53,6 +54,31 @@ class TestAnswers:
         victim.kill()
 
         assert connection.request("yours") == "mine"
+
+    def test_answer_in_halves_is_whole_in_the_end(self, sim, peer, connection):
+        peer.answer_gap = 0.5
+        before = sim.now
+
+        assert connection.request("a") == "a"
+
+        assert sim.now == before + 1.5
+        assert connection.unread == 0
+
+    def test_half_an_answer_stays_behind_when_its_reader_is_interrupted(self, peer, connection):
+        peer.answer_gap = 0.5
+        with gevent.Timeout(1.2, False):
+            connection.request("mine")
+        peer.answer_gap = 0
+
+        assert connection.request("yours") == SecondHalf("mine")
+
+    def test_cut_in_the_middle_of_an_answer_is_a_reset(self, sim, peer, connection):
+        peer.answer_gap = 0.5
+        gevent.spawn_later(1.2, peer.cut, connection)
+
+        with pytest.raises(ConnectionResetError):
+            connection.request("mine")
+        assert sim.now == 2.2
 
     def test_times_that_floats_cannot_hold_do_no_harm(self, sim):
         peer = FakePeer(latency=0.1)
