@@ -94,6 +94,12 @@ class Backoff:
         if isinstance(self.jitter, str) and self.jitter not in get_args(Named):
             refuse(ValueError, "jitter", wanted, self.jitter)
 
+    def __repr__(self) -> str:
+        # A callable may be a partial with anything in it.
+        jitter = repr(self.jitter) if isinstance(self.jitter, str) else "<callable>"
+        times = f"base={self.base!r}, cap={self.cap!r}, factor={self.factor!r}"
+        return f"Backoff({times}, jitter={jitter})"
+
     def delay(self, failures: int) -> float:
         """Seconds to pause after so many failures in a row.
 

@@ -81,9 +81,10 @@ class WrongHub(PoolError):
 def describe(error: BaseException) -> str:
     """Type and errno of *error*: what may be shown of somebody else's exception.
 
-    Its text may hold a password. The texts of this package's own errors hold none.
+    Its text may hold a password. The texts of this package's own errors hold none; that it
+    has the stats of a pool tells such a one from one that a hook has raised.
     """
-    if type(error).__module__ == __name__:
+    if isinstance(error, PoolError) and type(error).__module__ == __name__ and error.stats.size:
         return f"{type(error).__name__}: {error}"
     name = type(error).__name__
     try:

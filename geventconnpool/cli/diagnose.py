@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,10 +136,18 @@ def run(arguments: argparse.Namespace) -> int:
             with contextlib.redirect_stdout(sys.stderr):
                 importlib.import_module(name)
         except (Exception, SystemExit) as error:
-            arguments.refuse(f"argument --import: {name}: {type(error).__name__}: {error}")
+            arguments.refuse(f"argument --import: {name}: {_failure(error)}")
     diagnosis = _diagnose(arguments.modules, ssl_came_first() and not ssl_is_ours)
     print(json.dumps(diagnosis.as_dict(), indent=2) if arguments.json else diagnosis)
     return 0 if diagnosis.ok else 1
+
+
+def _failure(error: BaseException) -> str:
+    """What may be shown of it: what is said here is made to be passed on."""
+    if isinstance(error, (ImportError, SyntaxError)):  # the texts name modules and lines
+        return f"{type(error).__name__}: {error}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frame.f_code.co_filename}, line {line}"
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from geventconnpool.maintenance.hooks import bounded, clear_frames
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.keeper import Keeper
 from geventconnpool.maintenance.watching import Descriptor
+from geventconnpool.reports import snapshot
 
 __all__ = ["connect", "connect_failed", "draw_pause"]
 
@@ -25,15 +26,26 @@ LIFETIME_SPREAD = 0.1
 def connect(keeper: Keeper, slot: Slot, job: Job) -> None:
     """Open a connection for *slot*."""
     try:
-        given = keeper.options.connect  # may be false in a boolean context
-        hook = keeper.hook("_new_connection") if given is None else given
-        connection = bounded(keeper, hook, (), "connect_timeout", "_new_connection")
-        if connection is None:
-            raise PoolError(f"pool {keeper.state.name!r}: _new_connection returned None")
+        connection = _call_hook(keeper)
     except BaseException as error:
         connect_failed(keeper, slot, job, error)
     else:
         _connected(keeper, slot, job, connection)
+
+
+def _call_hook(keeper: Keeper) -> Any:
+    # In a frame of its own, which has ended when the error's frames are cleared: the callable
+    # may be a partial with a password in it.
+    given = keeper.options.connect  # may be false in a boolean context
+    hook = keeper.hook("_new_connection") if given is None else given
+    connection = bounded(keeper, hook, (), "connect_timeout", "_new_connection")
+    if connection is None:
+        raise misuse(keeper, "_new_connection returned None")
+    return connection
+
+
+def misuse(keeper: Keeper, what: str) -> PoolError:
+    return PoolError(f"pool {keeper.state.name!r}: {what}", snapshot(keeper.state))
 
 
 def _connected(keeper: Keeper, slot: Slot, job: Job, connection: Any) -> None:
@@ -44,8 +56,7 @@ def _connected(keeper: Keeper, slot: Slot, job: Job, connection: Any) -> None:
     state = keeper.state
     now, down_since = clock.now(), state.pacer.down_since
     if not state.connected(slot, connection, now, _retire_at(keeper, now)):
-        message = f"pool {state.name!r}: _new_connection returned a connection in use"
-        _failed(keeper, slot, PoolError(message))
+        _failed(keeper, slot, misuse(keeper, "_new_connection returned a connection in use"))
         return
     if descriptor is not None:
         keeper.watcher.watch(slot, descriptor, keeper.hub.loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from gevent import Timeout
 from geventconnpool import clock
 from geventconnpool.errors import PoolTimeout
 from geventconnpool.maintenance.keeper import Keeper
+from geventconnpool.reports import snapshot
 
 __all__ = ["bounded", "clear_frames"]
 
@@ -33,7 +35,7 @@ def bounded(
         if error is not timer:
             raise
         message = f"pool {keeper.state.name!r}: {name} took longer than {option} ({limit:g} s)"
-        raise PoolTimeout(message) from None
+        raise PoolTimeout(message, snapshot(keeper.state)) from None
     finally:
         timer.close()
     if (took := clock.now() - began) > limit:
@@ -45,12 +47,19 @@ def bounded(
     return result
 
 
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    return error.exceptions if isinstance(error, _GROUP) else ()
+
+
 def clear_frames(error: BaseException) -> None:
     """Let go of what the frames of *error*, and of what led to it, hold."""
     chain, seen = [error], {id(error)}
     for each in chain:
         traceback.clear_frames(each.__traceback__)
-        for before in (each.__cause__, each.__context__):
+        for before in (each.__cause__, each.__context__, *_members(each)):
             if before is not None and id(before) not in seen:
                 seen.add(id(before))
                 chain.append(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 import warnings
 
 import gevent
@@ -42,6 +43,19 @@ class ChattyError(Exception):
     __repr__ = __str__
 
 
+class LadenError(RuntimeError):
+    """Says nothing itself, but has the secret in everything that hangs on it."""
+
+    password = SECRET
+
+    def __init__(self):
+        super().__init__()
+        self.dsn = SECRET
+        self.__cause__ = ValueError(SECRET)
+        if sys.version_info >= (3, 11):
+            self.add_note(SECRET)
+
+
 class Connection:
     """A connection that tells everybody its secret."""
 
@@ -60,10 +74,15 @@ MAKERS = {
     "ConnectionRefusedError": lambda: ConnectionRefusedError(111, SECRET),
     "TalkativeError": TalkativeError,
     "ChattyError": ChattyError,
+    "LadenError": LadenError,
     "ValueError": lambda: speaking(ValueError),
     "UnicodeDecodeError": lambda: UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET),
     **{kind.__name__: functools.partial(kind, SECRET) for kind in INTERRUPTIONS},
 }
+
+
+if sys.version_info >= (3, 11):
+    MAKERS["ExceptionGroup"] = lambda: ExceptionGroup(SECRET, [ValueError(SECRET)])  # noqa: F821
 
 
 class LeakyPool(PeerPool):
