@@ -7,6 +7,7 @@ from geventconnpool.testing.loop import LivelockError, SimulatedLoop
 from geventconnpool.testing.oracles import PoolWatch
 from geventconnpool.testing.plans import Fault, Plan
 from geventconnpool.testing.playing import Record, play
+from geventconnpool.testing.proxy import FaultProxy, Way
 from geventconnpool.testing.simulation import Simulation
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FakeConnection",
     "FakePeer",
     "Fault",
+    "FaultProxy",
     "LivelockError",
     "Plan",
     "PoolWatch",
@@ -21,6 +23,7 @@ __all__ = [
     "RecordingListener",
     "SimulatedLoop",
     "Simulation",
+    "Way",
     "play",
     "random_plan",
     "schedules",
