@@ -10,7 +10,10 @@ from __future__ import annotations
 import _socket  # what gevent makes of it belongs to an event loop
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from gevent import socket
 
 from geventconnpool import forks
 from geventconnpool.core.slot import CLOSED, Slot
@@ -27,7 +30,9 @@ def bury(engine: Engine) -> None:
     engine.watcher.bury()
     with _dead_socket() as dead:
         for slot in slots:
-            _bury_connection(slot, dead)
+            for descriptor in (*_own_descriptor(slot), *_half_made(slot)):
+                with contextlib.suppress(OSError):
+                    os.dup2(dead, descriptor, inheritable=False)
     for slot in slots:
         _stop_job(slot)
         if slot.is_out:
@@ -36,11 +41,24 @@ def bury(engine: Engine) -> None:
         forks.keep(slot)
 
 
-def _bury_connection(slot: Slot, dead: int) -> None:
+def _own_descriptor(slot: Slot) -> Iterator[int]:
     descriptor = slot.descriptor
     if descriptor is not None and descriptor.is_same():
-        with contextlib.suppress(OSError):
-            os.dup2(dead, descriptor.fd, inheritable=False)
+        yield descriptor.fd
+
+
+def _half_made(slot: Slot) -> Iterator[int]:
+    """What a hook at work has opened, as far as its frames tell: no record knows of it yet.
+
+    A hook that waits for a socket of gevent's has it in a frame, be it only gevent's own. When
+    its copy is stopped here, its clean-up may want to say goodbye in the parent's name.
+    """
+    frame = None if slot.job is None else slot.job.greenlet.gr_frame
+    while frame is not None:
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, socket.socket) and (number := value.fileno()) >= 0:
+                yield number
+        frame = frame.f_back
 
 
 def _stop_job(slot: Slot) -> None:

@@ -54,10 +54,12 @@ class Client:
 
     def __init__(self, port: int, greeted: bool = True) -> None:
         self.sock = connect(port)
-        self.is_open = greeted  # else there is nothing to say goodbye to yet
+        self.is_open = True
         if not greeted:
-            with self.sock:
+            try:
                 self.sock.recv(1)
+            finally:
+                self.close()
 
     def fileno(self) -> int:
         return self.sock.fileno()
