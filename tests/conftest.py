@@ -34,11 +34,15 @@ MARKERS = (
     "expects_errors: greenlets of the simulation may die of errors",
     "demo: runs the demo for real seconds",
     "real: uses real sockets, or starts processes of its own",
+    "servers: needs a server, a client library or rights that a bare machine may not have",
     "leaves_greenlets: greenlets of the real hub may outlive the test",
 )
 
 REAL = {"sockets", "processes", "cli", "test_documentation", "hosts", "real", "security"}
 """Folders and files whose tests use real sockets, or start processes of their own."""
+
+SERVERS = {"hosts", "test_real_redis", "test_real_postgres", "test_real_namespaces"}
+"""Those that need more than Python and the extra ``test``."""
 
 PATIENCE = 1.0
 """How many real seconds the greenlets of a test get to end after it."""
@@ -51,8 +55,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if REAL & {*item.path.parts, item.path.stem}:
+        places = {*item.path.parts, item.path.stem}
+        if REAL & places:
             item.add_marker("real")
+        if SERVERS & places:
+            item.add_marker("servers")
 
 
 def pytest_report_header() -> str:
