@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 from real_world import PATIENCE, Load, Sampler, eventually
-from redis_server import ServerProcess
+from server_process import ServerProcess
 
 from geventconnpool import PoolStats, PoolTimeout
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import gevent
 import gevent.event
 from gevent import monkey
-from redis_server import ServerProcess
+from server_process import ServerProcess
 
 from geventconnpool import PoolClosed, PoolError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from availability import require_module, require_program
-from redis_server import PATIENCE, ServerProcess, write_certificates
+from server_process import PATIENCE, ServerProcess, write_certificates
 
 FOLDERS = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 """Where Debian has the programs, which are not on PATH; the newest first."""
