@@ -14,6 +14,7 @@ from geventconnpool.core.slot import ACTIVE, TAKEN, Slot
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.errors import PoolError, describe
 from geventconnpool.events import CloseReason
+from geventconnpool.maintenance.repairs import rouse
 from geventconnpool.maintenance.supervision import Trail, trail_from_here
 from geventconnpool.maintenance.watching import is_tls
 from geventconnpool.options import NOT_GIVEN, NotGiven, check_timeout
@@ -47,23 +48,17 @@ class Desk:
 
     # -- taking
 
-    def acquire(self, timeout: float | NotGiven | None, by_hand: bool) -> Slot:
-        """Take a connection, *by_hand* or for a block."""
+    def acquire(self, timeout: float | NotGiven | None) -> Slot:
+        """Take a connection. It is on its way, and taken back if it never arrives."""
         state = self._state
         common = timeout is NOT_GIVEN
         limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
         began = self._now()
         if state.is_well and (state.line.count or not state.books.shelf):
-            slot = self._wait(limit, began, common)
-        elif state.is_simple:
-            slot = self._take(limit, began, common)
-        else:
-            slot = self._take_and_tell(limit, began, common)
-        if by_hand:
-            slot.by_hand = True
-        elif slot.state is ACTIVE:  # else a listener has drained it meanwhile
-            slot.state = TAKEN
-        return slot
+            return self._wait(limit, began, common)
+        if state.is_simple:
+            return self._take(limit, began, common)
+        return self._take_and_tell(limit, began, common)
 
     def _take_and_tell(self, limit: float | None, began: float, common: bool) -> Slot:
         """A slot, for a pool that has listeners, or looks for leaks."""
@@ -79,7 +74,10 @@ class Desk:
             slot.holder = trail_from_here()
         state.tell("connection_acquired", slot, seconds=engine.now() - began)
         try:
+            slot.state = ACTIVE  # however long the listeners take, it is not forgotten
             engine.settle()
+            if slot.state is ACTIVE:  # else a listener has drained it meanwhile
+                slot.state = TAKEN
         except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
             if slot.is_out:
                 self._hand_in(slot, None)
@@ -102,29 +100,28 @@ class Desk:
             self._check_may_wait(limit, began)
         deadline = None if limit is None else began + limit
         waiter = Waiter(deadline, current.switch)
-        has_orders = state.enter(waiter, began, common)
-        if deadline is not None and deadline < self._deadline.at:
-            self._engine.arm_deadline(deadline)
         try:
+            has_orders = state.enter(waiter, began, common)
+            if deadline is not None and deadline < self._deadline.at:
+                self._engine.arm_deadline(deadline)
             if has_orders:
                 self._engine.settle()
-                self._call_off_wake_up(waiter)
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
                 hub.switch()
                 slot = waiter.slot
-                if slot is not None and slot.state is not ACTIVE:
+                if slot is not None and slot.state is not TAKEN and not waiter.waiting:
                     self._stand_again(waiter)
             slot = waiter.slot
+            if slot is not None:
+                # It was handed over, and stamped, a moment ago: no need to read the clock.
+                state.counters.wait_seconds += slot.since - began
+                return slot
         except BaseException:
             self._interrupted(waiter, began)
             raise
-        if slot is None:
-            state.line.sent_away -= 1
-            state.counters.wait_seconds += self._now() - began
-            raise self._failed(waiter.refusal or "interrupted", began)
-        # It was handed over, and stamped, a moment ago: no need to read the clock again.
-        state.counters.wait_seconds += slot.since - began
-        return slot
+        state.line.sent_away -= 1
+        state.counters.wait_seconds += self._now() - began
+        raise self._failed(waiter.refusal or "interrupted", began)
 
     def _check_may_wait(self, limit: float | None, began: float) -> None:
         """Raise unless one more may stand in line, here and now."""
@@ -149,20 +146,16 @@ class Desk:
         engine = self._engine
         engine.forget_revoked(waiter.slot)
         engine.here()
+        waiter.callback = None
         engine.state.enter_again(waiter, clock.now())
         engine.arm_deadline(waiter.deadline)
         engine.settle()
-        self._call_off_wake_up(waiter)
-
-    def _call_off_wake_up(self, waiter: Waiter) -> None:
-        """*waiter* does not sleep: a wake-up for it would hit whatever it does next."""
-        if not waiter.waiting and waiter.callback is not None:
-            waiter.callback.stop()
 
     def _interrupted(self, waiter: Waiter, began: float) -> None:
         """Whoever is interrupted with a connection in hand passes it on."""
         engine, now = self._engine, clock.now()
         state = engine.state
+        waiter.wake = None  # whoever means to do so comes too late
         if waiter.callback is not None:
             waiter.callback.stop()
         engine.forget_revoked(waiter.slot)
@@ -202,6 +195,27 @@ class Desk:
                 return
         self._hand_in(slot, error)
 
+    def broken_off(self, slot: Slot) -> None:
+        """Ctrl-C or the like has met *slot* on its way back: nobody has it, nobody cares for it.
+
+        Any change may be half done, so it is left to the supervisor, to whom it is marked
+        as one that never arrived. But who was served with it is woken.
+        """
+        if slot.state is ACTIVE:
+            slot.plain = False
+            slot.fate = slot.fate or CloseReason.INTERRUPTED
+            slot.state = TAKEN
+        line = self._state.line.order
+        if line and line[0].slot is slot and not line[0].waiting and not line[0].callback:
+            self._run_callback(rouse, line[0])
+
+    def broken_off_by_hand(self, connection: Any) -> None:
+        """The same, for a *connection* that was being brought back by hand."""
+        slot = self._state.books.find(connection)
+        if slot is not None:
+            slot.by_hand = slot.state is ACTIVE  # that may be tried again
+            self.broken_off(slot)
+
     def release(self, connection: Any, discard: bool) -> None:
         """*connection* is brought back by hand."""
         slot = self._find(connection, "release")
@@ -236,7 +250,7 @@ class Desk:
         engine = self._engine
         engine.here()
         slot = engine.state.books.find(connection)
-        if slot is not None and slot.state is ACTIVE:
+        if slot is not None and (slot.state is ACTIVE or (slot.by_hand and slot.is_out)):
             return slot
         revoked = engine.revoked.get(id(connection))
         if revoked is not None and revoked[0] is connection:
@@ -328,5 +342,5 @@ class Desk:
 
     def _doom(self, slot: Slot) -> None:
         if slot.fate is None or slot.fate.healthy:  # a drained one needs no goodbye any more
+            slot.plain = False
             slot.fate = CloseReason.DISCARDED
-            slot.refresh_plain()

@@ -31,13 +31,14 @@ from geventconnpool.errors import PoolError, WrongHub
 from geventconnpool.events import CloseReason
 from geventconnpool.herald import Herald
 from geventconnpool.lease import Lease, get_ident
-from geventconnpool.maintenance import filling, inheritance, keepalive, retirement, supervision
+from geventconnpool.maintenance import filling, inheritance, keepalive, repairs, retirement
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.loop_watching import watcher_for
+from geventconnpool.maintenance.supervision import supervise
 from geventconnpool.maintenance.watching import shut_hard
 from geventconnpool.options import PoolOptions
 from geventconnpool.reports import snapshot
-from geventconnpool.timers import Alarm
+from geventconnpool.timers import Alarm, weakly
 
 if TYPE_CHECKING:
     from geventconnpool.pool import ConnectionPool
@@ -84,10 +85,10 @@ class Engine:
         self.run_callback = self.hub.loop.run_callback
         self.thread = get_ident()
         weak = weakref.WeakMethod
-        self.watcher = watcher_for(self.options.watch_idle, _weakly(weak(self._on_descriptors)))
-        self._tick = Alarm(self.hub.loop, _weakly(weak(self._on_tick)))
-        self.deadline = Alarm(self.hub.loop, _weakly(weak(self._on_deadline)))
-        self._alarm = Alarm(self.hub.loop, _weakly(weak(self._on_alarm)))
+        self.watcher = watcher_for(self.options.watch_idle, weakly(weak(self._on_descriptors)))
+        self._tick = Alarm(self.hub.loop, weakly(weak(self._on_tick)))
+        self.deadline = Alarm(self.hub.loop, weakly(weak(self._on_deadline)))
+        self._alarm = Alarm(self.hub.loop, weakly(weak(self._on_alarm)))
         self.desk = Desk(self)
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
@@ -97,7 +98,7 @@ class Engine:
 
     def begin_soon(self) -> None:
         """Open at the first turn of the loop."""
-        self.hub.loop.run_callback(_weakly(weakref.WeakMethod(self._begin_from_loop)))
+        self.hub.loop.run_callback(weakly(weakref.WeakMethod(self._begin_from_loop)))
 
     def _begin_from_loop(self) -> None:
         if self.state.phase is Phase.NEW:
@@ -164,16 +165,22 @@ class Engine:
         if self._settling:
             return  # the one further out goes on until nothing is left
         self._settling = True
+        orders = self.state.orders
         try:
-            state = self.state
-            while state.orders:
-                self._perform(*state.orders.popleft())
+            while orders:
+                order = orders[0]  # taken out when it is done: it must not be lost on the way
+                self._perform(*order)
+                if orders and orders[0] is order:
+                    orders.popleft()
             self._arm_alarm()
+        except BaseException:  # Ctrl-C
+            repairs.skip(self)
+            raise
         finally:
             self._settling = False
         if self._changed is not None:
-            changed, self._changed = self._changed, None
-            changed.set()
+            self._changed.set()
+            self._changed = None
         if not self.herald.is_silent:
             self.herald.speak()
 
@@ -193,23 +200,29 @@ class Engine:
         else:
             self._start(subject, what)
 
+    def go_on(self) -> bool:
+        """Perform again, if whoever did was broken off; whether that was so."""
+        was_broken_off, self._settling = self._settling, False
+        return was_broken_off
+
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is left to perform or to tell."""
         return not self.state.orders and self.herald.is_silent
 
     def wake(self, waiter: Waiter) -> None:
-        waiter.callback = self.run_callback(waiter.wake)
+        # Who does not sleep must not be woken: it would hit what he does next.
+        if waiter.is_due and waiter.wake.__self__ is not gevent.getcurrent():
+            waiter.callback = self.run_callback(waiter.wake)
 
     def _start(self, slot: Slot, how: Order) -> None:
         """Put a greenlet of the pool to work on *slot*."""
-        job = slot.job = Job(how, clock.now())
-        if how is Order.CLOSE:
-            self.watcher.unwatch(slot)
-            job.timer = self.hub.loop.timer(retirement.close_limit(self, slot))
-            job.timer.start(retirement.overrun, self, slot, job)
+        job = Job(how, clock.now())
         job.greenlet = Greenlet(self._bodies[how], self, slot, job)
         job.greenlet.link(functools.partial(self._job_ended, slot, job))
+        slot.job = job
+        if how is Order.CLOSE:
+            self.watcher.unwatch(slot)
         job.greenlet.start()
 
     def _job_ended(self, slot: Slot, job: Job, greenlet: Greenlet[..., Any]) -> None:
@@ -270,12 +283,13 @@ class Engine:
             return
         now = clock.now()
         self.watcher.refresh()
-        supervision.supervise(self, now)
+        supervise(self, now)
         if self.state.phase is not Phase.CLOSED:
             self.upkeep.tick(now)
         self.state.now = now
         if not self.state.line.count:
             self.deadline.stop()
+        self.arm_deadline(self.state.line.next_deadline())
         self.settle()
         # The first checkout after a tick takes the careful path and reads the clock: a lone
         # use is timed exactly, a crowd of uses on average.
@@ -362,7 +376,7 @@ class Engine:
             left = None if deadline is None else deadline - clock.now()
             if left is not None and left <= 0:
                 return False
-            if self._changed is None:
+            if self._changed is None or self._changed.is_set():
                 self._changed = Signal()
             self._changed.wait(left)
         return True
@@ -378,7 +392,7 @@ class Engine:
         inheritance.bury(self)
         if self.state.line.count or self._changed is not None:
             # Copies of greenlets that wait go on waiting here, and nobody else may come.
-            self.hub.loop.run_callback(_weakly(weakref.WeakMethod(self._revive_from_loop)))
+            self.hub.loop.run_callback(weakly(weakref.WeakMethod(self._revive_from_loop)))
 
     def _revive_from_loop(self) -> None:
         if self.is_inherited:
@@ -398,14 +412,3 @@ class Engine:
         elif state.phase is Phase.OPEN:
             self.begin()
         self.arm_deadline(state.line.next_deadline())
-
-
-def _weakly(method: weakref.WeakMethod[Callable[[], None]]) -> Callable[[], None]:
-    """A callback for the loop, which must not keep a pool alive."""
-
-    def call() -> None:
-        target = method()
-        if target is not None:
-            target()
-
-    return call

@@ -43,6 +43,18 @@ class Herald:
         """Whether there is nothing to tell."""
         return not self._journal and not self._sayings
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the one who speaks does not: Ctrl-C has met him as he began, or ended."""
+        if self.speaker is None:
+            return False
+        frame = self.speaker.gr_frame
+        while frame is not None:
+            if frame.f_code is Herald.speak.__code__ and frame.f_locals["self"] is self:
+                return False
+            frame = frame.f_back
+        return True
+
     def speak(self) -> None:
         """Tell everything. What listeners cause is told after what they were told."""
         if self.speaker is not None:

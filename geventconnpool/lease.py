@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 from gevent import monkey
 
 from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN, Slot
+from geventconnpool.errors import PoolError
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
@@ -40,8 +41,12 @@ class Lease(Slot, Generic[C]):
     def __enter__(self) -> C:
         if self.state is not TAKEN:
             return self._engine.enter_revoked(self)  # type: ignore[no-any-return]
-        self.state = ACTIVE
-        return self.connection  # type: ignore[no-any-return]
+        try:
+            self.state = ACTIVE
+            return self.connection  # type: ignore[no-any-return]
+        except BaseException:  # Ctrl-C: the block never begins
+            self._engine.desk.broken_off(self)
+            raise
 
     def __exit__(
         self,
@@ -49,28 +54,34 @@ class Lease(Slot, Generic[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        calm = self._calm
-        if get_ident() != calm.thread:
-            self._engine.here()
-        # On a calm day a clean return is a store and an append. That `since` is the very
-        # object `now` says that it was taken on this path, within this tick.
         try:
-            if (
-                kind is None
-                and self.since is calm.now
-                and self.plain
-                and self.state is ACTIVE
-                and (self.fileno is None or self.fileno() == self.descriptor.fd)
-            ):
-                self.state = IDLE
-                calm.put(self)
-                return
-        except Exception:  # some that are closed refuse to be asked
-            pass
-        if self.state is ACTIVE and not self.by_hand:
-            self._engine.desk.leave(self, error)
-        else:  # it was brought back by hand, detached, or taken away: nothing is left to do
-            self._engine.forget_revoked(self)
+            calm = self._calm
+            if get_ident() != calm.thread:
+                self._engine.here()
+            # On a calm day a clean return is a store and an append. That `since` is the very
+            # object `now` says that it was taken on this path, within this tick.
+            try:
+                if (
+                    kind is None
+                    and self.since is calm.now
+                    and self.plain
+                    and self.state is ACTIVE
+                    and (self.fileno is None or self.fileno() == self.descriptor.fd)
+                ):
+                    self.state = IDLE
+                    calm.put(self)
+                    return
+            except Exception:  # some that are closed refuse to be asked
+                pass
+            if self.state is ACTIVE and not self.by_hand:
+                self._engine.desk.leave(self, error)
+            else:  # it was brought back by hand, detached, or taken away: nothing is left to do
+                self._engine.forget_revoked(self)
+        except PoolError:  # the wrong thread: nothing has changed
+            raise
+        except BaseException:
+            self._engine.desk.broken_off(self)
+            raise
 
     def __repr__(self) -> str:
         return f"<Lease of connection {self.id}: {self.state.value}>"

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 from geventconnpool import clock, forks
 from geventconnpool.backoff import Backoff
 from geventconnpool.core.condition import Features, Phase
-from geventconnpool.core.slot import IDLE, TAKEN
+from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN
 from geventconnpool.engine import Engine
 from geventconnpool.errors import PoolError
 from geventconnpool.events import CloseReason, Event
@@ -203,7 +203,7 @@ class ConnectionPool(Generic[C]):
                 slot.uses += 1
                 return slot  # type: ignore[return-value]
             engine.state.books.exorcise(slot)
-        return engine.desk.acquire(timeout, False)  # type: ignore[return-value]
+        return engine.desk.acquire(timeout)  # type: ignore[return-value]
 
     def acquire(self, blocking: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""
@@ -213,17 +213,32 @@ class ConnectionPool(Generic[C]):
             if timeout is not NOT_GIVEN:
                 raise ValueError(f"timeout must not be given with blocking=False ({timeout!r})")
             timeout = 0.0
-        self._geventconnpool.here()
-        return self._geventconnpool.desk.acquire(timeout, by_hand=True).connection  # type: ignore[no-any-return]
+        engine = self._geventconnpool
+        engine.here()
+        slot = engine.desk.acquire(timeout)
+        try:
+            slot.by_hand = True
+            if slot.state is TAKEN:  # else a listener has drained it meanwhile
+                slot.state = ACTIVE
+            return slot.connection  # type: ignore[no-any-return]
+        except BaseException:  # Ctrl-C: it never arrives
+            engine.desk.broken_off(slot)
+            raise
 
     def release(self, c: C, discard: bool = False) -> None:
         """Bring *c* back; with *discard* it is closed and replaced. Switches to nobody.
 
         :raises PoolError: *c* is not out, or not of this pool; nothing has changed.
         """
-        if not isinstance(discard, bool):
-            raise TypeError(f"discard must be a bool ({discard!r})")
-        self._geventconnpool.desk.release(c, discard)
+        try:
+            if not isinstance(discard, bool):
+                raise TypeError(f"discard must be a bool ({discard!r})")
+            self._geventconnpool.desk.release(c, discard)
+        except (PoolError, TypeError):
+            raise
+        except BaseException:
+            self._geventconnpool.desk.broken_off_by_hand(c)
+            raise
 
     def discard(self, c: C) -> None:
         """Have *c* closed and replaced when it comes back. Switches to nobody.
@@ -237,7 +252,13 @@ class ConnectionPool(Generic[C]):
 
         :raises PoolError: *c* is not out, or not of this pool; nothing has changed.
         """
-        self._geventconnpool.desk.detach(c)
+        try:
+            self._geventconnpool.desk.detach(c)
+        except PoolError:
+            raise
+        except BaseException:
+            self._geventconnpool.desk.broken_off_by_hand(c)
+            raise
 
     # -- life
 

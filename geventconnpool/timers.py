@@ -1,14 +1,15 @@
-"""A timer of the loop that can be set again and again."""
+"""What the loop calls: a timer that can be set again and again, a method of a weak object."""
 
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from geventconnpool import clock
 
-__all__ = ["Alarm"]
+__all__ = ["Alarm", "weakly"]
 
 
 class Alarm:
@@ -29,9 +30,9 @@ class Alarm:
         self.stop()
         if at == math.inf:
             return
-        self.at, self._ref = at, ref
         self._timer = self._loop.timer(max(0.0, at - clock.now()), ref=ref)
         self._timer.start(self._fire, update=True)
+        self.at, self._ref = at, ref  # last: what is said to be set is set
 
     def repeat(self, period: float) -> None:
         """Go off every *period* seconds, without keeping the loop going."""
@@ -54,3 +55,14 @@ class Alarm:
             return
         self.stop()
         self._callback()
+
+
+def weakly(method: weakref.WeakMethod[Callable[[], None]]) -> Callable[[], None]:
+    """A callback for the loop, which must not keep a pool alive."""
+
+    def call() -> None:
+        target = method()
+        if target is not None:
+            target()
+
+    return call

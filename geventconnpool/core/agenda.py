@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterator
+from itertools import chain
 
 from geventconnpool.core.slot import CLOSED, Slot
 
@@ -32,6 +34,10 @@ class Agenda:
             page = self._pages[number] = []
             heapq.heappush(self._order, number)
         page.append(slot)
+
+    def records(self) -> Iterator[Slot]:
+        """The slots to be looked at, as often as they were entered."""
+        return chain.from_iterable(self._pages.values())
 
     def due(self, now: float) -> list[Slot]:
         """Take out all that is to be looked at by *now*, earliest first."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from geventconnpool.core.calm import Calm
 from geventconnpool.core.slot import (
-    ACTIVE,
     CHECKING,
     CLOSED,
     CLOSING,
     CONNECTING,
     IDLE,
+    TAKEN,
     Slot,
     SlotState,
 )
@@ -115,22 +116,22 @@ class Books:
             self.lay_ghosts()
 
     def pop(self) -> Slot | None:
-        """Take the next idle slot off the shelf and make it active."""
+        """Take the next idle slot off the shelf."""
         while self.shelf:
             slot = self._pick()
             if slot.state is IDLE:
-                slot.become(ACTIVE)
+                slot.become(TAKEN)
                 return slot
             self.exorcise(slot)
         return None
 
     def claim(self, slot: Slot) -> None:
-        """Make idle *slot* active; cheap where it is the one to be handed out next."""
+        """Take idle *slot*; cheap where it is the one to be handed out next."""
         end = self.shelf[-1] if self._newest_first else self.shelf[0]
         if end is slot:
             self.pop()
         else:
-            self.move(slot, ACTIVE)
+            self.move(slot, TAKEN)
 
     def exorcise(self, slot: Slot) -> None:
         """A stale entry of *slot* has come off the shelf."""
@@ -169,16 +170,27 @@ class Books:
         return slot
 
     def replace(self, slot: Slot, now: float) -> Slot:
-        """A new record for *slot*'s connection: the old one is in the wrong hands."""
+        """A new record for *slot*'s connection: the old one is in the wrong hands.
+
+        Whoever still has the old one can do nothing with it.
+        """
         successor = self._new_slot(slot.id, now)
         successor.succeed(slot)
         self.slots[slot.id] = successor
+        slot.state = CLOSED
         self._by_connection[id(successor.connection)] = successor
+        slot.let_go()
         return successor
+
+    def records(self) -> Iterator[Slot]:
+        """Every record, as often as the books refer to it."""
+        return chain(self.slots.values(), self._by_connection.values(), self.shelf)
 
     # -- inside
 
     def _shelve(self, slot: Slot) -> None:
+        if self.calm.now is None:
+            self.calm.shut()  # not to be taken before it is known who may
         if slot.ghost:  # its old entry, in its old place, is true again
             self.exorcise(slot)
         else:
@@ -201,11 +213,11 @@ class Books:
         self._ghosts = 0
 
     def _strike(self, slot: Slot) -> None:
-        """The place is free. Drop the connection: records may outlive it for a while."""
-        del self.slots[slot.id]
+        """The place is free."""
         if self.find(slot.connection) is slot:
             del self._by_connection[id(slot.connection)]
-        slot.connection = slot.fileno = slot.descriptor = slot.holder = None
+        slot.let_go()
+        del self.slots[slot.id]
         self.past_uses += slot.uses
 
     # -- proof
@@ -215,7 +227,7 @@ class Books:
         count = dict.fromkeys(SlotState, 0)
         for slot in self.slots.values():
             count[slot.state] += 1
-        shelved = [slot for slot in self.shelf if slot.state is IDLE]
+        shelved, known = self._shelved(), self._with_connection()
         found = [
             f"{state.value}: {count[state]} in the records, {number} counted"
             for state, number in [*self._elsewhere.items(), (CLOSED, 0), (IDLE, self.idle)]
@@ -223,22 +235,31 @@ class Books:
         ]
         if len(set(map(id, shelved))) != count[IDLE] or len(shelved) != count[IDLE]:
             found.append(f"idle: {count[IDLE]} in the records, {len(shelved)} on the shelf")
+        if known != self._by_connection:
+            found.append(f"connections: {len(known)} in the records, others known")
         return found
 
+    def _shelved(self) -> list[Slot]:
+        """The entries of the shelf that stand for something which can be handed out."""
+        slots = self.slots
+        return [slot for slot in self.shelf if slot.state is IDLE and slots.get(slot.id) is slot]
+
+    def _with_connection(self) -> dict[int, Slot]:
+        """The index of connections, as it follows from the records."""
+        slots = self.slots.values()
+        return {id(slot.connection): slot for slot in slots if slot.connection is not None}
+
     def repair(self) -> None:
-        """Write the counts and the shelf anew from the records."""
-        on_shelf = set()
-        kept = []
+        """Write the counts, the shelf and the index anew from the records."""
         for slot in self.shelf:
             slot.ghost = False
-            if slot.state is IDLE and slot.id not in on_shelf:
-                on_shelf.add(slot.id)
-                kept.append(slot)
-        lost = [s for s in self.slots.values() if s.state is IDLE and s.id not in on_shelf]
+        kept = {slot.id: slot for slot in self._shelved()}
+        lost = [s for s in self.slots.values() if s.state is IDLE and s.id not in kept]
         self.shelf.clear()
-        self.shelf.extend([*lost, *kept])
+        self.shelf.extend([*lost, *kept.values()])
         self._ghosts = 0
         for state in self._elsewhere:
             self._elsewhere[state] = sum(s.state is state for s in self.slots.values())
         for slot in [s for s in self.slots.values() if s.state is CLOSED]:
             self._strike(slot)
+        self._by_connection = self._with_connection()

@@ -34,8 +34,8 @@ class Calm:
 
     def open(self, now: float) -> None:
         """Let idle slots be taken."""
+        self.now = now  # first: nobody may take one while there is no time to stamp it with
         self.shelf = self._shelf
-        self.now = now
 
     def shut(self) -> None:
         """Have everybody take the careful path."""

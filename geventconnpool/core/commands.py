@@ -97,8 +97,8 @@ def _abandon_connects(state: PoolState, reason: CloseReason) -> None:
 def _doom(slot: Slot, reason: CloseReason) -> None:
     """Have *slot* closed as soon as it comes back; an earlier reason stands."""
     if slot.fate is None:
+        slot.plain = False
         slot.fate = reason
-        slot.refresh_plain()
 
 
 def _slots(state: PoolState) -> list[Slot]:

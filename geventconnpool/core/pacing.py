@@ -83,6 +83,11 @@ class Pacer:
         self.error_at = now
         self.fatal = fatal
 
+    @property
+    def awaits_pause(self) -> bool:
+        """Whether a pause is to be drawn before anything goes on."""
+        return self.resume_at == math.inf
+
     def pause_until(self, when: float) -> None:
         self.resume_at = when
         self.is_pausing = True

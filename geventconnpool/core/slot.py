@@ -27,9 +27,9 @@ class SlotState(enum.Enum):
     CONNECTING = "connecting"
     IDLE = "idle"
     TAKEN = "taken"
-    """Got for a block that is not entered yet; counts as active."""
+    """On the way into somebody's hands, where it must arrive soon; counts as active."""
     ACTIVE = "active"
-    """In a caller's hands, or on the way into them."""
+    """In a caller's hands."""
     CHECKING = "checking"
     """Pinged, checked or reset by a greenlet of the pool."""
     CLOSING = "closing"
@@ -49,11 +49,11 @@ CLOSING = SlotState.CLOSING
 CLOSED = SlotState.CLOSED
 
 _LEGAL = {
-    CONNECTING: {IDLE, ACTIVE, CHECKING, CLOSING, CLOSED},
-    IDLE: {TAKEN, ACTIVE, CHECKING, CLOSING},
+    CONNECTING: {IDLE, TAKEN, CHECKING, CLOSING, CLOSED},
+    IDLE: {TAKEN, CHECKING, CLOSING},
     TAKEN: {ACTIVE, IDLE, CHECKING, CLOSING, CLOSED},
     ACTIVE: {TAKEN, IDLE, CHECKING, CLOSING, CLOSED},
-    CHECKING: {CHECKING, IDLE, ACTIVE, CLOSING},
+    CHECKING: {CHECKING, IDLE, TAKEN, CLOSING},
     CLOSING: {CLOSED},
     CLOSED: set(),
 }
@@ -146,15 +146,14 @@ class Slot:
         self.plain = self.proven and self.fate is None and not self.overdue and can_be_asked
 
     def succeed(self, other: Slot) -> None:
-        """Become the record of *other*'s connection in its stead; *other* counts no more.
-
-        Whoever still has *other* in hand can do nothing with it.
-        """
+        """Become a record of *other*'s connection."""
         for name in Slot.__slots__:
             setattr(self, name, getattr(other, name))
         self.overdue = False  # to be found out, and queued, anew
-        other.state = CLOSED
-        other.connection = other.descriptor = other.fileno = other.job = other.holder = None
+
+    def let_go(self) -> None:
+        """Know of no connection any more: records may outlive theirs for a while."""
+        self.connection = self.fileno = self.descriptor = self.job = self.holder = None
 
     def __repr__(self) -> str:
         return f"<Slot {self.id} {self.state.value}>"

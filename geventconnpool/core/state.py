@@ -10,7 +10,7 @@ from typing import Any
 
 from geventconnpool.core.condition import Condition, Phase
 from geventconnpool.core.orders import Order
-from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSED, CLOSING, IDLE, Slot
+from geventconnpool.core.slot import CHECKING, CLOSED, CLOSING, IDLE, TAKEN, Slot
 from geventconnpool.core.waiting import Waiter
 from geventconnpool.events import CloseReason
 
@@ -26,7 +26,7 @@ class PoolState(Condition):
     # -- taking
 
     def take(self, now: float) -> Slot | None:
-        """A slot that can be used at once, made active; None if there is none."""
+        """A slot that can be used at once; None if there is none."""
         if self.line.count:
             return None  # nobody overtakes
         if self.options.check_after is None:
@@ -48,9 +48,9 @@ class PoolState(Condition):
         """*waiter* queues up. True if the pool has found something to do for it."""
         line = self.line
         if common and not line.special:  # Line.enter, without the call, as in `pass_to_next`
-            line.entered = waiter.number = line.entered + 1
             line.order.append(waiter)
             line.count += 1
+            line.entered = waiter.number = line.entered + 1
         else:
             line.enter(waiter, common)
         self.calm.now = None  # whoever brings something back is to think of those who wait
@@ -69,7 +69,6 @@ class PoolState(Condition):
         if refusal is not None:
             self.line.turn_away(waiter, refusal)
             return
-        waiter.waiting = True
         self.line.enter_first(waiter)
         self.settle(now)
 
@@ -81,7 +80,7 @@ class PoolState(Condition):
         elif slot is not None:
             waiter.slot = None
             self.books.unuse(slot)
-            if slot.state is ACTIVE:
+            if slot.state is TAKEN:
                 self._pass_on(slot, now)
         self.settle(now)
 
@@ -121,19 +120,25 @@ class PoolState(Condition):
         """Give plain *slot*, back in order, to the longest waiter: the shortest way.
 
         None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
+        It stays the first in the line, as a dead entry, so that it is found if that goes wrong.
         """
         line = self.line
         if not (line.count and slot.plain and self.is_simple) or self.was_shrunk:
             return None
-        waiter = line.order.popleft()
-        while not waiter.waiting:  # Line.pop, without the call: this is the path of every hand-off
-            waiter = line.order.popleft()
-        line.count -= 1
+        order = line.order
+        try:
+            while not order[0].waiting:  # Line.first, without the call: every hand-off comes here
+                order.popleft()
+        except IndexError:  # the count is wrong, and will be mended
+            return None
+        waiter = order[0]
         self.counters.use_seconds += now - slot.since
         slot.since = now
         slot.uses += 1
+        slot.state = TAKEN
         waiter.slot = slot
         waiter.waiting = False
+        line.count -= 1
         if not line.count:
             self.calm.now = self.now
         return waiter
@@ -152,22 +157,29 @@ class PoolState(Condition):
             self.books.to_cold_end(slot)
         self.settle(now)
 
-    def retire(self, slot: Slot, reason: CloseReason, now: float, *, blame: bool = False) -> None:
+    def retire(
+        self,
+        slot: Slot,
+        reason: CloseReason,
+        now: float,
+        *,
+        blame: bool = False,
+        how: Order = Order.CLOSE,
+    ) -> None:
         """Give *slot* up: its connection is closed, then its place is free.
 
         *blame* says that the peer is at fault. A connection that breaks before it has
         proved itself then counts as a failed connect.
         """
-        self.tell_closed(slot, reason)
-        self.books.move(slot, CLOSING)
         slot.fate = reason
+        self.books.move(slot, CLOSING)
+        self.orders.append((how, slot))
+        self.tell_closed(slot, reason)
         self.note_end(slot, now, blame or reason in _PEER_FAILED)
-        self.orders.append((Order.CLOSE, slot))
 
     def interrupt(self, slot: Slot, reason: CloseReason, now: float) -> None:
         """Give *slot* up under its user."""
-        self.retire(slot, reason, now)
-        self.orders[-1] = (Order.INTERRUPT, slot)
+        self.retire(slot, reason, now, how=Order.INTERRUPT)
 
     def detach(self, slot: Slot, now: float) -> None:
         """*slot*'s connection leaves the pool for good, open."""
@@ -271,11 +283,11 @@ class PoolState(Condition):
         if self.is_unavailable(now):
             self.refuse_all("unavailable")
         books = self.books
-        while self.line.count and books.idle:
+        while books.idle and (waiter := self.line.first()) is not None:
             slot = next((s for s in books.idle_slots() if not self.needs_check(s, now)), None)
             if slot is not None:
                 books.claim(slot)
-                self._hand_over(slot, now)
+                self._hand_over(slot, waiter, now)
             elif self.line.count > books.checking:
                 self._vet(next(books.idle_slots()), Order.CHECK, now)
             else:
@@ -332,10 +344,14 @@ class PoolState(Condition):
             self.retire(slot, CloseReason.RESIZED, now)
         elif slot.overdue and self.may_expire(slot):
             self.retire(slot, CloseReason.EXPIRED, now)
-        elif self.line.count and (checked or not self.needs_check(slot, now)):
-            if slot.state is not ACTIVE:
-                self.books.move(slot, ACTIVE)
-            self._hand_over(slot, now)
+        elif (
+            self.line.count
+            and (checked or not self.needs_check(slot, now))
+            and (waiter := self.line.first()) is not None
+        ):
+            if slot.state is not TAKEN:
+                self.books.move(slot, TAKEN)
+            self._hand_over(slot, waiter, now)
             if not news and not slot.overdue:
                 # The pool is as full as before: for those who still wait nothing has changed.
                 if self.is_simple and not self.line.count:
@@ -347,13 +363,11 @@ class PoolState(Condition):
             self.books.move(slot, IDLE)
         self.settle(now)
 
-    def _hand_over(self, slot: Slot, now: float) -> None:
-        waiter = self.line.pop()
-        assert waiter is not None
+    def _hand_over(self, slot: Slot, waiter: Waiter, now: float) -> None:
+        self.orders.append((Order.WAKE, waiter))  # first: who is woken in vain sleeps on
         slot.since = now
         slot.uses += 1
-        waiter.serve(slot)
-        self.orders.append((Order.WAKE, waiter))
+        self.line.serve(waiter, slot)
 
     def _vet(self, slot: Slot, how: Order, now: float) -> None:
         if slot.is_out:

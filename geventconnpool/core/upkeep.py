@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain
 
 from geventconnpool.core.condition import Phase
 from geventconnpool.core.slot import IDLE, Slot
@@ -65,6 +67,10 @@ class Upkeep:
     def is_queued(self, slot: Slot) -> bool:
         """Whether *slot* waits for the ping that `ping_all` asked for."""
         return slot in self._asked
+
+    def records(self) -> Iterator[Slot]:
+        """The slots that something is to be done with, as often as they are noted."""
+        return chain(self._to_ping, self._asked, self._overdue)
 
     def rotate(self, now: float) -> None:
         """Close what is past its lifetime and can be spared."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from geventconnpool.core.slot import Slot
@@ -17,10 +19,9 @@ class Waiter:
 
     __slots__ = ("callback", "deadline", "number", "refusal", "slot", "waiting", "wake")
 
-    number: int
-    """Its place in the order of arrival; the line gives it."""
-
     def __init__(self, deadline: float | None, wake: Any = None) -> None:
+        self.number = 0
+        """Its place in the order of arrival; the line gives it."""
         self.deadline = deadline
         self.waiting = True
         self.slot: Slot | None = None
@@ -31,13 +32,19 @@ class Waiter:
         self.wake = wake
         self.callback: Any = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be woken: its waiting is over, it was not woken, and has not left."""
+        return not self.waiting and self.callback is None and self.wake is not None
+
     def serve(self, slot: Slot) -> None:
-        self.waiting = False
         self.slot = slot
+        self.waiting = False
 
     def refuse(self, refusal: str) -> None:
-        self.waiting = False
+        self.slot = None
         self.refusal = refusal
+        self.waiting = False
 
 
 class Line:
@@ -63,9 +70,9 @@ class Line:
 
     def enter(self, waiter: Waiter, common: bool) -> None:
         """Put *waiter* at the end; *common* says that it has the pool's own timeout."""
-        self.entered = waiter.number = self.entered + 1
         self.order.append(waiter)
         self.count += 1
+        self.entered = waiter.number = self.entered + 1
         if common and not self.special:
             return
         if not common:
@@ -78,12 +85,11 @@ class Line:
 
     def enter_first(self, waiter: Waiter) -> None:
         """Put *waiter*, who had been served already, back to where it stood."""
-        order, earlier = self.order, []
-        while order and order[0].number < waiter.number:
-            earlier.append(order.popleft())
-        order.appendleft(waiter)
-        order.extendleft(reversed(earlier))
+        others = [one for one in self.order if one.waiting and one is not waiter]
+        earlier = [one for one in others if one.number < waiter.number]
+        self.order = deque([*earlier, waiter, *others[len(earlier) :]])
         self.count += 1
+        waiter.waiting = True
         self._remember(waiter)
 
     def _remember(self, waiter: Waiter) -> None:
@@ -96,42 +102,46 @@ class Line:
         if len(self.special) > 2 * self.count + 16:
             self._sweep()
 
-    def pop(self) -> Waiter | None:
-        """Take out who has waited longest."""
+    def first(self) -> Waiter | None:
+        """Who has waited longest."""
         order = self.order
         while order:
-            waiter = order.popleft()
-            if waiter.waiting:
-                self.count -= 1
-                return waiter
+            if order[0].waiting:
+                return order[0]
+            order.popleft()
         return None
+
+    def serve(self, waiter: Waiter, slot: Slot) -> None:
+        """*waiter*, the first, gets *slot*."""
+        waiter.serve(slot)
+        self.count -= 1
+        self.order.popleft()
 
     def leave(self, waiter: Waiter) -> None:
         """*waiter* goes away unserved, of its own will."""
         waiter.waiting = False
-        self._gone(1)
+        if waiter.number:  # else it was interrupted before it stood in line
+            self._gone()
 
     def turn_away(self, waiter: Waiter, refusal: str) -> None:
-        """*waiter*, who is not in the line or about to be taken out of it, gets nothing."""
+        """*waiter* gets nothing."""
+        was_waiting = waiter.waiting
         waiter.refuse(refusal)
         self.sent_away += 1
+        if was_waiting:
+            self._gone()
 
-    def refuse_all(self, refusal: str) -> list[Waiter]:
-        """Send everybody away; returns them in order."""
-        refused = [waiter for waiter in self.order if waiter.waiting]
-        for waiter in refused:
+    def refuse_all(self, refusal: str) -> Iterator[Waiter]:
+        """Send everybody away, in order. Tells each of them before it is done."""
+        for waiter in [waiter for waiter in self.order if waiter.waiting]:
+            yield waiter
             self.turn_away(waiter, refusal)
-        self._gone(len(refused))
-        return refused
 
-    def expire(self, now: float) -> list[Waiter]:
-        """Send away those whose time is over; returns them in order of their deadlines."""
-        late = []
+    def expire(self, now: float) -> Iterator[Waiter]:
+        """Send away those whose time is over, in order of their deadlines; tells them before."""
         while (waiter := self._next()) is not None and waiter.deadline <= now:  # type: ignore[operator]
+            yield waiter
             self.turn_away(waiter, "timeout")
-            late.append(waiter)
-        self._gone(len(late))
-        return late
 
     def next_deadline(self) -> float | None:
         """When the next waiter's time is over, if anybody's ever is."""
@@ -151,21 +161,35 @@ class Line:
             first = special[0][2]
         return None if first is None or first.deadline is None else first
 
-    def _gone(self, count: int) -> None:
-        self.count -= count
+    def _gone(self) -> None:
+        self.count -= 1
         if len(self.order) > 2 * self.count + 16 or not self.count:
             self._sweep()
 
     def _sweep(self) -> None:
         """Drop the dead entries; costs no more than making them did."""
-        if not self.count:
-            self.order.clear()
-            self._common.clear()
-            self.special.clear()
-            return
         self.order = deque(waiter for waiter in self.order if waiter.waiting)
-        if len(self._common) > 2 * self.count + 16:
+        most = 2 * self.count + 16 if self.count else 0
+        if len(self._common) > most:
             self._common = deque(waiter for waiter in self._common if waiter.waiting)
-        if len(self.special) > 2 * self.count + 16:
+        if len(self.special) > most:
             self.special = [entry for entry in self.special if entry[2].waiting]
             heapq.heapify(self.special)
+
+    # -- proof
+
+    def records(self) -> Iterator[Slot]:
+        """The slots that somebody was served with, as often as entries refer to them."""
+        special = (entry[2] for entry in self.special)
+        waiters = {id(one): one for one in chain(self.order, self._common, special)}
+        return (one.slot for one in waiters.values() if one.slot is not None)
+
+    def mistakes(self) -> list[str]:
+        """What does not add up. Empty as long as nothing has torn a change in two."""
+        waiting = sum(waiter.waiting for waiter in self.order)
+        return [f"{waiting} wait, {self.count} counted"] if waiting != self.count else []
+
+    def repair(self) -> None:
+        """Drop the dead entries, and count the others."""
+        self.count = sum(waiter.waiting for waiter in self.order)
+        self._sweep()

@@ -21,6 +21,9 @@ UNHEALTHY_CLOSE_SECONDS = 1.0
 def close(keeper: Keeper, slot: Slot, job: Job) -> None:
     """Run ``_close_connection``; its place is free afterwards, whatever it did."""
     try:
+        # Its time begins when it begins: however late that is, it is said at least once.
+        job.timer = keeper.hub.loop.timer(close_limit(keeper, slot))
+        job.timer.start(overrun, keeper, slot, job)
         keeper.hook("_close_connection")(slot.connection, slot.fate)
     except BaseException as error:
         closed(keeper, slot, job, describe(error))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import traceback
-import warnings
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 from geventconnpool.core.condition import tick_seconds
 from geventconnpool.core.slot import CHECKING, CLOSING, CONNECTING, TAKEN, Slot
+from geventconnpool.maintenance.repairs import repair, take_back
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
@@ -54,20 +53,21 @@ _TAKING = frozenset({"geventconnpool.desk", "geventconnpool.pool"})
 
 
 def supervise(engine: Engine, now: float) -> None:
-    """One look at everything that is out or under way."""
-    state = engine.state
-    books = state.books
-    if not (state.stirred or books.active or books.connecting or books.checking):
+    """One look at everything that is out or under way, and at what does not add up."""
+    if _is_at_rest(engine):
         return
-    for slot in list(books.slots.values()):
+    repair(engine, now)
+    for slot in list(engine.state.books.slots.values()):
         if slot.is_out:
             _look_at_holder(engine, slot, now)
         elif slot.state in (CONNECTING, CHECKING, CLOSING):
             _look_at_job(engine, slot, now)
-    for mistake in books.mistakes():
-        state.counters.repairs += 1
-        engine.say(logging.ERROR, "repaired its books: %s", mistake)
-        books.repair()
+
+
+def _is_at_rest(engine: Engine) -> bool:
+    state, books = engine.state, engine.state.books
+    is_idle = len(books.slots) == books.idle and not (state.line.count or state.stirred)
+    return is_idle and engine.is_quiet
 
 
 def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
@@ -77,19 +77,6 @@ def _look_at_holder(engine: Engine, slot: Slot, now: float) -> None:
         take_back(engine, slot, now)
     elif limit is not None and held > limit and isinstance(slot.holder, Trail):
         _report_leak(engine, slot, held)
-
-
-def take_back(engine: Engine, slot: Slot, now: float) -> None:
-    """The lease of *slot* was got and never entered."""
-    slot = engine.replace(slot)
-    name = engine.state.name
-    message = f"pool {name!r}: get() without a with block; the connection is taken back"
-    with contextlib.suppress(Exception):  # the warning may be an error where tests want it so
-        warnings.warn(message, ResourceWarning, stacklevel=2)
-    engine.say(logging.WARNING, "get() was called without a with block")
-    engine.state.counters.use_seconds += now - slot.since
-    engine.state.tell("connection_released", slot, seconds=now - slot.since)
-    engine.state.give_back(slot, now)
 
 
 def _report_leak(engine: Engine, slot: Slot, held: float) -> None:

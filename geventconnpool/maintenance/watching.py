@@ -111,7 +111,7 @@ class Watcher:
         if descriptor is None or not descriptor.watched:
             return
         descriptor.watched = False
-        del self._slots[descriptor.fd]
+        self._slots.pop(descriptor.fd, None)
         self._unregister(descriptor)
 
     def hand_on(self, successor: Slot) -> None:
@@ -154,6 +154,10 @@ class Watcher:
             return True
         self.unwatch(slot)
         return False
+
+    def records(self) -> Iterator[Slot]:
+        """The slots that are watched."""
+        return iter(self._slots.values())
 
     # -- events
 

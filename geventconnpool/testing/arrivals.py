@@ -71,6 +71,7 @@ class Arrivals:
     def _standing(self, line: Line) -> Iterator[tuple[Waiter, Ticket]]:
         """Those in the line, as far as they have drawn a number."""
         for waiter in line.order:
-            ticket = self._tickets.get(waiter.wake.__self__)
-            if waiter.waiting and ticket is not None:
-                yield waiter, ticket
+            if waiter.waiting:  # who has left can be woken no more
+                ticket = self._tickets.get(waiter.wake.__self__)
+                if ticket is not None:
+                    yield waiter, ticket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from geventconnpool.testing.plans import ERRORS, WAYS, Fault, Plan
 from geventconnpool.testing.playing import Record, Scenario, play
@@ -58,25 +59,31 @@ def random_plan(scenario: Scenario, seed: int, faults: int = 3) -> Plan:
     return plan
 
 
-def schedules(scenario: Scenario, departures: int, seed: int = 0) -> Iterator[Record]:
-    """Play every order that departs at most so many times from first in, first out.
+def schedules(
+    scenario: Scenario, departures: int, seed: int = 0, *, share: int = 0, shares: int = 1
+) -> Iterator[Record]:
+    """Play every order that departs at most so many times from first in, first out, each once.
 
-    Yields the record of each, the straight one first.
+    Yields the record of each, the straight one first. Of several *shares* only one is played,
+    so that processes can divide the work; the straight one belongs to the first.
 
     .. versionadded:: 1.0
     """
-    waiting = [Plan(seed)]
+    straight = play(scenario, Plan(seed))
+    if share == 0:
+        yield straight
+    waiting = list(_departing(straight))[share::shares] if departures > 0 else []
     while waiting:
-        plan = waiting.pop()
-        record = play(scenario, plan)
+        record = play(scenario, waiting.pop())
         yield record
-        if len(plan.turns) < departures:
-            waiting.extend(_departing(plan, record))
+        if len(record.plan.turns) < departures:
+            waiting.extend(_departing(record))
 
 
-def _departing(plan: Plan, record: Record) -> Iterator[Plan]:
-    """The plans that depart once more, later than *plan* does so far."""
+def _departing(record: Record) -> Iterator[Plan]:
+    """The plans that depart once more, later than that of *record*."""
+    plan = record.plan
     first = plan.turns[-1][0] + 1 if plan.turns else 0
     for choice in range(first, len(record.choices)):
         for index in range(1, record.choices[choice]):
-            yield Plan(plan.seed, turns=(*plan.turns, (choice, index)))
+            yield replace(plan, turns=(*plan.turns, (choice, index)))

@@ -65,6 +65,8 @@ class FakeConnection:
         """1, 2, 3, ... for each peer."""
         self.closes = 0
         """How often it was closed; more than once is a mistake."""
+        self.closed_at = 0.0
+        """When that began, once it has."""
         self.requests = 0
         self.heard_at = clock.now()
         """When the peer last heard of its user: on opening, or a request."""
@@ -143,6 +145,7 @@ class FakeConnection:
         if self.closes > 1:
             self.peer.complain(f"connection {self.number}: closed {self.closes} times")
             return
+        self.closed_at = clock.now()
         try:
             if self._lost is None and self.peer.close_latency > 0:
                 self.peer.pass_time(self.peer.close_latency)

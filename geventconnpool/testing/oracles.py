@@ -23,15 +23,21 @@ from gevent import getcurrent
 
 from geventconnpool.core.condition import Phase, tick_seconds
 from geventconnpool.core.orders import Order
-from geventconnpool.core.slot import IDLE, Slot
+from geventconnpool.core.slot import CHECKING, IDLE, TAKEN, Slot
 from geventconnpool.core.state import PoolState
+from geventconnpool.maintenance.retirement import UNHEALTHY_CLOSE_SECONDS
+from geventconnpool.maintenance.supervision import UNUSED_LEASE_SECONDS
 from geventconnpool.pool import ConnectionPool
-from geventconnpool.testing.arrivals import Arrivals
+from geventconnpool.testing.arrivals import Arrivals, Ticket
 from geventconnpool.testing.fakes import FakeConnection, FakePeer
+from geventconnpool.testing.generations import Generations
 from geventconnpool.testing.lives import EventOrder
 from geventconnpool.testing.simulation import Simulation
 
 __all__ = ["PoolWatch"]
+
+_ARRIVES_WITHIN = UNUSED_LEASE_SECONDS
+"""Seconds. On the calm path it is stamped with a clock that lags behind by a tick."""
 
 _MOST_KEPT = 10
 """So many violations are kept; what follows the first ones tells little."""
@@ -41,9 +47,10 @@ class PoolWatch:
     """Oracles about one pool, asked before every step.
 
     Places add up; no connection is in two hands; callers are served in the order of their
-    arrival; nobody waits beside an idle connection; idle ones are pinged in time; the peer never
-    sees more connections than there are places; connects during an outage are bounded; nothing
-    had to be repaired.
+    arrival; nobody waits beside an idle connection, or without a timer that ends the wait; idle
+    ones are pinged in time; what is to be closed is not handed out again; the peer never sees
+    more connections than there are places; connects during an outage are bounded; nothing had
+    to be repaired.
 
     :param peer: where all of the pool's connections lead, and nobody else's.
     :param connects_per_second: so many, after a first burst, are allowed while the peer is down.
@@ -68,15 +75,19 @@ class PoolWatch:
         """How often the pool was looked at."""
         self.escaped: set[FakeConnection] = set()
         """Detached ones, which are their users' business."""
+        self.forgotten: set[FakeConnection] = set()
+        """Those that somebody got and will not enter, on purpose."""
         self.events = EventOrder()
         """A listener that knows in which order events may come; to be given to the pool."""
         self._arrivals = Arrivals()
+        self._generations = Generations()
         self._returned_at: dict[int, float] = {}
         self._most = 0
         self._connects = _Outage(peer, connects_per_second)
         self._repairs = 0
         checks: list[Callable[[PoolState], Iterator[str]]] = [
-            self._places, self._peers_count, self._waiting, self._pings, self._closed,
+            self._places, self._peers_count, self._arriving, self._waiting, self._deadlines,
+            self._pings, self._closed,
         ]  # fmt: skip
         self._checks = checks
         sim.observe(self.look)
@@ -87,8 +98,7 @@ class PoolWatch:
     def get(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """``pool.get()``, with a look at who is served when, and at who holds what."""
         with self._arrivals.ticket(getcurrent()) as ticket:
-            lease = self.pool.get(*args, **kwargs)
-            self._served(ticket)
+            lease = self._take(ticket, self.pool.get, *args, **kwargs)
             with lease as connection:
                 try:
                     with connection.taken_by(getcurrent()):
@@ -100,8 +110,7 @@ class PoolWatch:
     def acquire(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """The same with ``acquire`` and ``release``; with an error it is discarded."""
         with self._arrivals.ticket(getcurrent()) as ticket:
-            connection = self.pool.acquire(*args, **kwargs)
-            self._served(ticket)
+            connection = self._take(ticket, self.pool.acquire, *args, **kwargs)
         try:
             with connection.taken_by(getcurrent()):
                 yield connection
@@ -117,9 +126,20 @@ class PoolWatch:
         self.pool.detach(connection)
         self.escaped.add(connection)
 
-    def _served(self, ticket: Any) -> None:
+    def drain(self, interrupt: bool = False) -> None:
+        """``pool.drain()``: what is in the pool now must not be handed out after it."""
+        slots = list(self._state.books.slots.values())
+        self.pool.drain(interrupt)
+        self._generations.end(slots)
+
+    def _take(self, ticket: Ticket, door: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        phase = self._state.phase
+        taken = door(*args, **kwargs)
+        if phase in (Phase.PAUSED, Phase.CLOSED):
+            self.note(f"served, though the pool was {phase.value} already")
         for text in self._arrivals.served(self._state.line, ticket):
             self.note(text)
+        return taken
 
     # -- looking
 
@@ -128,11 +148,14 @@ class PoolWatch:
         self.looks += 1
         if len(self.violations) >= _MOST_KEPT:
             return
+        if self.pool._geventconnpool.is_inherited:
+            return  # a child that has not begun yet: what these books say never counts again
         state = self._state
         for check in self._checks:
             for text in check(state):
                 self.note(text)
-        for text in (*self._arrivals.look(state.line), *self.events.mistakes):
+        generations = self._generations.look(state.books)
+        for text in (*self._arrivals.look(state.line), *generations, *self.events.mistakes):
             self.note(text)
         self.events.mistakes.clear()
 
@@ -153,6 +176,15 @@ class PoolWatch:
         if occupied > max(state.size, self._most):
             yield f"{occupied} places taken of {state.size}"
         self._most = occupied  # after a shrink it may only fall
+        if books.idle and books.live > state.size:
+            yield f"{books.live} are alive of {state.size}, and {books.idle} of them idle"
+        for slot in books.slots.values():
+            if slot.job is not None and slot.job.reported:
+                yield f"connection {slot.id}: {slot.job.how.value} goes on after its deadline"
+            if slot.state in (IDLE, CHECKING) and slot.connection.holder is not None:
+                yield f"connection {slot.id} is {slot.state.value}, and somebody holds it"
+        if not all(slot.state is CHECKING for slot in state.pinging):
+            yield f"not pinged at all: {state.pinging}"
         if state.counters.repairs > self._repairs:
             self._repairs = state.counters.repairs
             yield "something had to be repaired"
@@ -162,7 +194,7 @@ class PoolWatch:
         if self.peer.complaints:
             yield from self.peer.complaints
             self.peer.complaints.clear()
-        opened = self.peer.open - self.escaped
+        opened = {c for c in self.peer.open - self.escaped if not self._has_overrun(c)}
         if len(opened) > max(state.size, self._most):
             yield f"{len(opened)} connections are open of {state.size}"
         # One that is new may be in the hands of the greenlet that opens it.
@@ -172,13 +204,27 @@ class PoolWatch:
         if self._connects.is_excessive(self.sim.now):
             yield f"too many connects while it fails: {self._connects}"
 
+    def _has_overrun(self, connection: FakeConnection) -> bool:
+        """Whether its goodbye has had its time: its place is free, whatever the peer counts."""
+        limit = min(UNHEALTHY_CLOSE_SECONDS, self.pool._geventconnpool.options.close_timeout)
+        return connection.closed and self.sim.now - connection.closed_at >= limit
+
     def _is_known(self, connection: FakeConnection) -> bool:
         engine = self.pool._geventconnpool
         is_revoked = id(connection) in engine.revoked
         return is_revoked or engine.state.books.find(connection) is not None
 
+    def _arriving(self, state: PoolState) -> Iterator[str]:
+        """What was taken arrives in the hands of the one who asked, in the same moment."""
+        for slot in state.books.slots.values():
+            on_its_way = self.sim.now - slot.since if slot.state is TAKEN else 0.0
+            if on_its_way > _ARRIVES_WITHIN and slot.connection not in self.forgotten:
+                yield f"connection {slot.id} was taken and has arrived nowhere"
+
     def _waiting(self, state: PoolState) -> Iterator[str]:
         """Nobody waits beside a connection that is idle, unless that is to be checked first."""
+        if state.line.count and state.phase is Phase.PAUSED:
+            yield f"{state.line.count} wait for a pool that is paused"
         if not state.line.count or state.phase is not Phase.OPEN:
             return
         idle = list(state.books.idle_slots())
@@ -187,6 +233,13 @@ class PoolWatch:
             yield f"{state.line.count} wait beside idle connections {usable}"
         elif idle and state.line.count > state.books.checking:
             yield f"{state.line.count} wait, and {len(idle)} idle connections are not checked"
+
+    def _deadlines(self, state: PoolState) -> Iterator[str]:
+        """Whoever waits for a limited time is woken when it is over."""
+        deadlines = [w.deadline for w in state.line.order if w.waiting and w.deadline is not None]
+        alarm = self.pool._geventconnpool.deadline
+        if deadlines and (alarm._timer is None or alarm.at > min(deadlines)):
+            yield f"nobody ends the wait that is over at {min(deadlines):.6f}"
 
     def _pings(self, state: PoolState) -> Iterator[str]:
         """Whatever is idle has been heard of within the interval, but for a tick or two."""
@@ -245,8 +298,10 @@ class PoolWatch:
             "watchers": list(self.sim.loop.watchers),
             "greenlets": self.sim.blocked(),
             "records": engine.state.books.slots,
+            "connections remembered": list(engine.state.books._by_connection.values()),
             "orders": engine.state.orders,
-            "connections taken back": engine.revoked,
+            "callers of wait_ready": engine.state.ready_wanted,
+            "connections taken back": list(engine.revoked.values()),
             "events not told": [] if engine.herald.is_silent else [engine.herald],
         }
         for what, some in left.items():
@@ -273,7 +328,7 @@ class _Outage:
         self._before = 0
 
     def is_excessive(self, now: float) -> bool:
-        if self._peer.up:
+        if self._peer.up and not self._peer.hang_up_on_accept:
             self._began = None
             return False
         if self._began is None:

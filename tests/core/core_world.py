@@ -7,7 +7,7 @@ from typing import Any
 from geventconnpool.core import commands
 from geventconnpool.core.condition import Features
 from geventconnpool.core.orders import Order
-from geventconnpool.core.slot import CHECKING, CLOSING, CONNECTING, TAKEN, Slot
+from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSING, CONNECTING, Slot
 from geventconnpool.core.state import PoolState
 from geventconnpool.core.upkeep import Upkeep
 from geventconnpool.core.waiting import Waiter
@@ -154,20 +154,27 @@ class World:
     # -- users
 
     def take(self) -> Slot:
-        """Take what is free."""
-        slot = self.state.take(self.now)
-        assert slot is not None
+        """Take what is free, and have it."""
+        slot = self.get()
+        slot.become(ACTIVE)
         return slot
 
     def take_all(self) -> list[Slot]:
         """Take whatever is free."""
-        return list(iter(lambda: self.state.take(self.now), None))
+        slots = list(iter(lambda: self.state.take(self.now), None))
+        for slot in slots:
+            slot.become(ACTIVE)
+        return slots
 
     def get(self) -> Slot:
         """Take what is free for a block that is not entered yet."""
-        slot = self.take()
-        slot.become(TAKEN)
+        slot = self.state.take(self.now)
+        assert slot is not None
         return slot
+
+    def take_idle(self) -> Slot:
+        """What is idle and would be handed out next."""
+        return next(self.books.idle_slots())
 
     def wait(self, timeout: float | None = None, common: bool = False) -> Waiter:
         """Stand in line."""

@@ -86,3 +86,12 @@ def test_nobody_looks_at_what_was_closed_in_the_meantime():
     one.state = CLOSED
 
     assert agenda.due(1.0) == [other]
+
+
+def test_every_entry_is_told_of():
+    agenda = Agenda(0.0, 1.0)
+    one, other = Slot(1, 0.0), Slot(2, 0.0)
+    for when, slot in ((1.0, one), (1.0, other), (7.0, one)):
+        agenda.enter(when, slot)
+
+    assert [slot.id for slot in agenda.records()] == [1, 2, 1]

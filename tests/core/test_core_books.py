@@ -44,8 +44,9 @@ def pop_all(books: Books) -> list[int]:
 def test_every_slot_is_counted_where_it_is():
     books, (idle, active, taken, checking, closing) = books_with(5)
     books.add(0.0)
-    books.move(active, ACTIVE)
     books.move(taken, TAKEN)
+    books.move(active, TAKEN)
+    active.become(ACTIVE)
     books.move(checking, CHECKING)
     books.move(closing, CLOSING)
 
@@ -158,7 +159,7 @@ def test_a_slot_whose_stale_entry_came_off_the_shelf_is_shelved_anew():
 def test_a_slot_handed_out_from_a_check_is_on_the_shelf_once_afterwards():
     books, slots = books_with(3)
     books.move(slots[0], CHECKING)
-    books.move(slots[0], ACTIVE)
+    books.move(slots[0], TAKEN)
     books.move(slots[0], IDLE)
 
     assert order_of(books) == [1, 3, 2]
@@ -172,7 +173,7 @@ def test_any_idle_slot_can_be_claimed(newest_first):
 
         books.claim(slots[number])
 
-        assert slots[number].state is ACTIVE
+        assert slots[number].state is TAKEN
         assert number + 1 not in order_of(books)
         assert len(books.shelf) == 2
         assert books.mistakes() == []
@@ -280,7 +281,7 @@ def test_a_closed_slot_lets_go_of_everything():
 def test_a_new_record_stands_in_the_place_of_the_old_one():
     books, (slot,) = books_with(1)
     connection = slot.connection
-    books.move(slot, ACTIVE)
+    books.move(slot, TAKEN)
 
     successor = books.replace(slot, 5.0)
 
@@ -381,7 +382,7 @@ def test_a_count_that_is_wrong_is_found_and_mended():
 
 def test_repairing_right_books_changes_nothing():
     books, slots = books_with(5)
-    books.move(slots[2], ACTIVE)
+    books.move(slots[2], TAKEN)
     books.move(slots[1], CHECKING)
     assert slots[1].ghost
     before = counts(books), order_of(books)
@@ -392,3 +393,50 @@ def test_repairing_right_books_changes_nothing():
     books.move(slots[1], IDLE)
     assert order_of(books) == [2, 5, 4, 1]
     assert books.mistakes() == []
+
+
+def test_a_connection_that_is_not_found_is_found_again():
+    books, (slot, _) = books_with(2)
+    books._by_connection.clear()
+
+    assert books.mistakes() == ["connections: 2 in the records, others known"]
+    books.repair()
+
+    assert books.mistakes() == []
+    assert books.find(slot.connection) is slot
+
+
+def test_a_connection_that_leads_to_a_record_of_the_past_leads_to_the_new_one():
+    books, (slot,) = books_with(1)
+    connection = slot.connection
+    books.pop()
+    successor = books.replace(slot, 5.0)
+    books._by_connection[id(connection)] = slot
+
+    assert books.mistakes() == ["connections: 1 in the records, others known"]
+    books.repair()
+
+    assert books.find(connection) is successor
+
+
+def test_a_record_of_the_past_is_not_handed_out():
+    books, (slot,) = books_with(1)
+    books.pop()
+    successor = books.replace(slot, 5.0)
+    slot.state = IDLE
+    books.shelf.append(slot)  # brought back by whoever had the old record
+
+    assert books.mistakes() == ["idle: 0 in the records, 1 counted"]
+    books.repair()
+
+    assert books.mistakes() == []
+    assert books.pop() is None
+    assert successor.state is TAKEN
+
+
+def test_every_reference_to_a_record_is_known():
+    books, (slot, other) = books_with(2)
+    assert books.pop() is other
+
+    assert [*books.records()].count(slot) == 3
+    assert [*books.records()].count(other) == 2

@@ -18,9 +18,9 @@ def join(line: Line, *deadlines: float | None, common: bool = False) -> list[Wai
 
 
 def serve(line: Line) -> Waiter | None:
-    waiter = line.pop()
+    waiter = line.first()
     if waiter is not None:
-        waiter.serve(Slot(1, 0.0))
+        line.serve(waiter, Slot(1, 0.0))
     return waiter
 
 
@@ -43,15 +43,14 @@ def test_who_came_first_is_served_first():
 
 
 def test_nobody_is_served_where_nobody_waits():
-    assert Line().pop() is None
+    assert Line().first() is None
 
 
 def test_whoever_is_served_has_a_slot_and_waits_no_more():
     line, slot = Line(), Slot(1, 0.0)
     (waiter,) = join(line, None)
 
-    line.pop()
-    waiter.serve(slot)
+    line.serve(waiter, slot)
 
     assert waiter.slot is slot
     assert waiter.refusal is None
@@ -76,7 +75,7 @@ def test_whoever_left_last_leaves_an_empty_line():
     line.leave(waiter)
 
     assert line.count == 0
-    assert line.pop() is None
+    assert line.first() is None
     assert entries(line) == 0
 
 
@@ -86,7 +85,7 @@ def test_the_dead_are_passed_over_at_the_end_too():
     serve(line)
     second.waiting = False  # torn out of the line without leaving it
 
-    assert line.pop() is None
+    assert line.first() is None
     assert first.slot is not None
 
 
@@ -131,8 +130,8 @@ def test_whoever_stands_in_line_again_keeps_the_deadline():
     stand_again(line, waiter)
 
     assert line.next_deadline() == 5.0
-    assert line.expire(5.0) == [waiter]
-    assert line.expire(8.0) == []
+    assert list(line.expire(5.0)) == [waiter]
+    assert list(line.expire(8.0)) == []
 
 
 def test_whoever_has_no_deadline_has_none_the_second_time():
@@ -153,7 +152,7 @@ def test_without_deadlines_nobody_is_ever_sent_away():
     join(line, None, None)
 
     assert line.next_deadline() is None
-    assert line.expire(1e12) == []
+    assert list(line.expire(1e12)) == []
     assert line.count == 2
 
 
@@ -161,8 +160,8 @@ def test_whoever_waited_too_long_is_sent_away_with_the_reason():
     line = Line()
     (waiter,) = join(line, 5.0)
 
-    assert line.expire(4.999) == []
-    assert line.expire(5.0) == [waiter]
+    assert list(line.expire(4.999)) == []
+    assert list(line.expire(5.0)) == [waiter]
     assert waiter.refusal == "timeout"
     assert waiter.slot is None
     assert not waiter.waiting
@@ -175,7 +174,7 @@ def test_mixed_timeouts_expire_in_the_order_of_their_deadlines():
     special = join(line, 7.0, 1.0, 3.0, 2.0)
 
     assert line.next_deadline() == 1.0
-    late = line.expire(6.5)
+    late = list(line.expire(6.5))
 
     assert [waiter.deadline for waiter in late] == [1.0, 2.0, 3.0, 3.0, 6.0]
     assert late[2:4] == [common[0], special[2]]
@@ -187,7 +186,7 @@ def test_waiters_with_the_same_deadline_expire_in_the_order_of_their_arrival():
     line = Line()
     waiters = join(line, *[4.0] * 20)
 
-    assert line.expire(4.0) == waiters
+    assert list(line.expire(4.0)) == waiters
 
 
 def test_the_deadline_of_somebody_who_is_gone_counts_no_more():
@@ -211,18 +210,18 @@ def test_everybody_is_sent_away_in_order():
     first, second, third = join(line, None, 5.0, None)
     line.leave(second)
 
-    assert line.refuse_all("closed") == [first, third]
+    assert list(line.refuse_all("closed")) == [first, third]
     assert [waiter.refusal for waiter in (first, second, third)] == ["closed", None, "closed"]
     assert line.count == 0
-    assert line.refuse_all("closed") == []
+    assert list(line.refuse_all("closed")) == []
 
 
 def test_those_who_were_sent_away_are_counted_until_they_know_it():
     line = Line()
     join(line, 1.0, None, None)
 
-    line.expire(1.0)
-    line.refuse_all("paused")
+    list(line.expire(1.0))
+    list(line.refuse_all("paused"))
 
     assert line.sent_away == 3
 
@@ -265,7 +264,7 @@ def test_the_deadlines_of_those_who_stay_survive_the_sweeping():
         line.leave(*join(line, 600.0, common=True))
         line.leave(*join(line, 600.0))
 
-    assert line.expire(599.0) == [stay[2], stay[1], stay[0]]
+    assert list(line.expire(599.0)) == [stay[2], stay[1], stay[0]]
 
 
 def test_the_earliest_deadline_is_known_after_a_sweeping_too():
@@ -302,3 +301,66 @@ def test_a_line_behaves_as_a_plain_list_would(seed):
         assert line.next_deadline() == min(deadlines, default=None)
         assert line.count == len(waiting)
     assert all_served(line) == waiting
+
+
+# --- proof ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [-1, 0, 2])
+def test_a_wrong_count_is_found_and_mended(count):
+    line = Line()
+    (waiter,) = join(line, 5.0)
+    line.count = count
+
+    assert line.mistakes() == [f"1 wait, {count} counted"]
+    line.repair()
+
+    assert line.mistakes() == []
+    assert (line.count, line.first()) == (1, waiter)
+    assert list(line.expire(5.0)) == [waiter]
+
+
+def test_everybody_is_told_of_before_they_are_sent_away():
+    line = Line()
+    waiters = join(line, 1.0, 2.0)
+    expiring = line.expire(3.0)
+
+    assert next(expiring) is waiters[0]
+    assert waiters[0].waiting
+    assert next(expiring) is waiters[1]
+    assert [waiter.waiting for waiter in waiters] == [False, True]
+
+
+def test_what_they_were_served_with_is_told_once_for_each():
+    line = Line()
+    first, second = join(line, 5.0, None)
+    slot = Slot(1, 0.0)
+    first.serve(slot)
+    assert first in line.order
+    assert first is line.special[0][2]
+
+    assert list(line.records()) == [slot]
+    assert second.waiting
+
+
+def test_a_waiter_is_due_once_its_waiting_is_over_and_until_it_is_woken():
+    line = Line()
+    waiter = Waiter(None, wake=print)
+    line.enter(waiter, True)
+    assert not waiter.is_due
+
+    waiter.serve(Slot(1, 0.0))
+    assert waiter.is_due
+    waiter.callback = object()
+    assert not waiter.is_due
+
+
+def test_a_waiter_who_has_left_is_not_due():
+    line = Line()
+    waiter = Waiter(None, wake=print)
+    line.enter(waiter, True)
+    waiter.refuse("closed")
+
+    waiter.wake = None
+
+    assert not waiter.is_due

@@ -20,11 +20,11 @@ from geventconnpool.core.slot import (
 from geventconnpool.events import CloseReason
 
 LEGAL = {
-    "connecting": "idle active checking closing closed",
-    "idle": "taken active checking closing",
+    "connecting": "idle taken checking closing closed",
+    "idle": "taken checking closing",
     "taken": "active idle checking closing closed",
     "active": "taken idle checking closing closed",
-    "checking": "checking idle active closing",
+    "checking": "checking idle taken closing",
     "closing": "closed",
     "closed": "",
 }
@@ -132,7 +132,7 @@ def test_a_slot_whose_descriptor_can_be_asked_for_is_plain():
 # --- a new record for the same connection ------------------------------------------------
 
 
-def test_a_successor_takes_over_everything_and_leaves_nothing_behind():
+def test_a_successor_takes_over_everything():
     old, new = plain_slot(), Slot(7, 50.0)
     old.connection, old.descriptor, old.fileno = connection, descriptor, fileno = (
         object(),
@@ -149,8 +149,15 @@ def test_a_successor_takes_over_everything_and_leaves_nothing_behind():
     assert (new.connection, new.descriptor, new.fileno) == (connection, descriptor, fileno)
     assert (new.job, new.holder) == (job, holder)
     assert new.plain
-    assert old.state is CLOSED
-    assert old.connection is old.descriptor is old.fileno is old.job is old.holder is None
+
+
+def test_a_record_that_lets_go_knows_of_no_connection():
+    slot = plain_slot()
+    slot.connection = slot.descriptor = slot.fileno = slot.job = slot.holder = object()
+
+    slot.let_go()
+
+    assert slot.connection is slot.descriptor is slot.fileno is slot.job is slot.holder is None
 
 
 def test_a_successor_finds_out_anew_that_it_is_overdue():

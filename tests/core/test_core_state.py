@@ -7,7 +7,7 @@ from core_world import Connection, filled, opened
 
 from geventconnpool.core import commands
 from geventconnpool.core.orders import Order
-from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSED, CLOSING, IDLE
+from geventconnpool.core.slot import ACTIVE, CHECKING, CLOSED, CLOSING, IDLE, TAKEN
 from geventconnpool.events import CloseReason
 
 # --- taking ------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_a_plain_connection_goes_from_hand_to_hand_the_shortest_way():
 
     assert first.slot is slot
     assert not first.waiting
-    assert slot.state is ACTIVE
+    assert slot.state is TAKEN
     assert slot.since == world.now
     assert slot.uses == 2
     assert world.state.counters.use_seconds == 2.0
@@ -458,7 +458,7 @@ def test_what_is_reset_to_be_set_aside_is_closed_if_somebody_waits_by_then():
     world.run()
 
     assert slot.state is CLOSED
-    assert waiter.slot.state is ACTIVE
+    assert waiter.slot.state is TAKEN
 
 
 def test_what_is_in_doubt_is_not_set_aside_where_somebody_waits():
@@ -471,7 +471,7 @@ def test_what_is_in_doubt_is_not_set_aside_where_somebody_waits():
 
     assert slot.state is CLOSED
     assert world.state.counters.closes[CloseReason.BROKEN] == 1
-    assert waiter.slot.state is ACTIVE
+    assert waiter.slot.state is TAKEN
 
 
 def test_what_is_in_doubt_and_too_many_is_not_set_aside():

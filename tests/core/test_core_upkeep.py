@@ -535,3 +535,13 @@ def test_nobody_is_replaced_twice_however_often_it_is_looked_at():
         world.tick()
 
     assert len(world.upkeep._overdue) == 2
+
+
+def test_every_slot_that_something_is_to_be_done_with_is_told_of():
+    world = filled(2, ping=True, keepalive=10.0)
+    slots = world.upkeep.ping_all()
+
+    assert sorted(slot.id for slot in world.upkeep.records()) == [1, 1, 2, 2]
+    world.upkeep.start_pings(world.now)
+    assert slots[0].state is not slots[1].state
+    assert len([*world.upkeep.records()]) == 2

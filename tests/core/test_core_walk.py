@@ -121,9 +121,8 @@ class Walk(World):
             return
         slot = state.take(self.now)
         if slot is not None:
-            if kind < 0.8:
-                slot.become(TAKEN)
-            else:
+            if kind >= 0.8:
+                slot.become(ACTIVE)
                 slot.by_hand = True
             self.hold(slot)
         elif kind < 0.9:
@@ -147,9 +146,10 @@ class Walk(World):
         waiter = self.served.pop(self.chance.randrange(len(self.served)))
         slot = waiter.slot
         assert slot is not None
-        if slot.state is ACTIVE:
+        if slot.state is TAKEN:
             self.held.append(slot)
             self.times_taken += 1
+            slot.become(ACTIVE)
             slot.by_hand = self.chance.random() < 0.5
             return
         self.taken_back.discard(slot)

@@ -279,6 +279,16 @@ class TestRelease:
         pool.release(again)
         assert whole(sim, pool).closes["broken"] == 0
 
+    def test_inside_the_block_its_end_does_not_bring_back_what_the_next_block_has(self, sim, pool):
+        with pool.get() as c:
+            pool.release(c)
+            after = pool.get()
+            again = after.__enter__()
+        assert again is c
+        assert pool.stats().active == 1
+        after.__exit__(None, None, None)
+        whole(sim, pool)
+
     def test_after_drain_with_interrupt_is_silent_once(self, sim, pool):
         held = [pool.acquire() for _ in range(3)]
         pool.drain(interrupt=True)

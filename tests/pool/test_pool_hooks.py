@@ -441,6 +441,26 @@ class TestClosing:
         assert c.peer_end.recv(1) == b""
         pool.bury()
 
+    def test_close_that_hangs_and_will_not_be_ended_does_not_keep_its_place(self, sim):
+        class Pool(WirePool):
+            def _close_connection(self, c, reason):
+                try:
+                    gevent.sleep(10**6)
+                except gevent.GreenletExit:
+                    gevent.sleep(5)
+
+        pool = filled(sim, Pool(1, close_timeout=2))
+        c = pool.acquire()
+        pool.drain()
+        pool.release(c)
+        sim.advance(2.5)
+        assert (pool.stats().closing, pool.stats().idle) == (0, 1)
+        assert c.peer_end.recv(1) == b""
+        sim.advance(10)
+        assert pool.stats().closes["drained"] == 1
+        assert pool.stats().idle == 1
+        pool.bury()
+
     def test_default_closes_what_can_be_closed_and_lets_the_rest_be(self, sim):
         pool = ConnectionPool(1, connect=object)
         sim.advance(1)

@@ -6,7 +6,7 @@ import dataclasses
 import random
 
 import pytest
-from soak import ENOUGH, WARM_UP, Sample, Soak, growth
+from real_soak import ENOUGH, WARM_UP, Sample, Soak, growth
 
 SECONDS = 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import gevent
@@ -9,6 +10,7 @@ from wires import Wire, WiredPingingPool, WiredPool
 from world import ResettingPool, SimPool, World
 
 from geventconnpool import retry
+from geventconnpool.options import NOT_GIVEN
 from geventconnpool.testing import Simulation
 
 __all__ = ["LIVES"]
@@ -62,7 +64,7 @@ def hanging_up(sim: Simulation) -> None:
     sim.advance(0.05)
     world.peer.black_hole = True
     world.user()
-    world.end(0.5)
+    world.end(2.5)
 
 
 def pinging(sim: Simulation) -> None:
@@ -93,7 +95,18 @@ def breaking(sim: Simulation) -> None:
     world = World(sim, 2, answer_gap=0.002)
     for error in (OSError("broken"), LookupError("doubt"), ValueError("doubt")):
         world.user(error=error, turns=2)
+    world.user(turns=3, pause=0.02, timeout=NOT_GIVEN)
+    world.operate((0.2, lambda: leave_early(world)))
     world.end()
+
+
+def leave_early(world: World) -> None:
+    """Leave the block between question and answer: once on a fresh pool, once on a calm one."""
+    for _ in range(2):
+        with contextlib.suppress(LookupError), world.watch.get() as connection:
+            connection.send("left alone")
+            raise LookupError("what was asked for is not there")
+        world.ask(0, timeout=NOT_GIVEN)
 
 
 def goodbyes(sim: Simulation) -> None:
@@ -101,7 +114,7 @@ def goodbyes(sim: Simulation) -> None:
     world = World(sim, 2, close_latency=0.05, close_timeout=0.2, min_size=0)
     world.user(turns=2, error=OSError("broken"))
     world.user(turns=2)
-    world.operate((0.05, world.pool.drain), (0.1, lambda: dawdle(world)), (0, world.pool.drain))
+    world.operate((0.05, world.watch.drain), (0.1, lambda: dawdle(world)), (0, world.watch.drain))
     world.end(0.8)
 
 
@@ -113,20 +126,20 @@ def dawdle(world: World) -> None:
 def draining(sim: Simulation) -> None:
     """Everything is replaced under way, politely and then under its users."""
     world = World(sim, 2)
-    for _ in range(3):
-        world.user(turns=3, hold=0.01)
-    world.operate((0.025, world.pool.drain), (0.02, lambda: world.pool.drain(interrupt=True)))
+    for timeout in (1.0, NOT_GIVEN, NOT_GIVEN):
+        world.user(turns=3, hold=0.01, timeout=timeout)
+    world.operate((0.025, world.watch.drain), (0.02, lambda: world.watch.drain(interrupt=True)))
     world.end()
 
 
 def pausing(sim: Simulation) -> None:
     """A failover: pause, drain, resume."""
     world = World(sim, 2, latency=0.02)
-    for _ in range(3):
-        world.user(turns=3, pause=0.01)
+    for timeout in (1.0, NOT_GIVEN, NOT_GIVEN):
+        world.user(turns=3, pause=0.01, timeout=timeout)
     world.operate(
         (0.05, world.pool.pause),
-        (0.01, world.pool.drain),
+        (0.01, world.watch.drain),
         (0.02, world.pool.resume),
         (0.01, lambda: world.pool.pause(interrupt=True)),
         (0.02, world.pool.resume),
@@ -137,12 +150,18 @@ def pausing(sim: Simulation) -> None:
 def resizing(sim: Simulation) -> None:
     """The pool grows and shrinks under load."""
     world = World(sim, 2, order="fifo")
-    for _ in range(3):
-        world.user(turns=3, hold=0.01)
+    for timeout in (1.0, NOT_GIVEN, NOT_GIVEN):
+        world.user(turns=3, hold=0.01, timeout=timeout)
     world.operate(
         (0.015, lambda: world.pool.resize(1)),
         (0.02, lambda: world.pool.resize(3, 2)),
         (0.005, lambda: world.pool.resize(2, 2)),
+    )
+    later = {"turns": 2, "hold": 0.01, "timeout": NOT_GIVEN}
+    world.operate(
+        (0.13, lambda: world.user(**later)),
+        (0, lambda: world.user(**later)),
+        (0.03, lambda: world.pool.resize(1)),
     )
     world.end()
 
@@ -150,8 +169,8 @@ def resizing(sim: Simulation) -> None:
 def closing(sim: Simulation) -> None:
     """The pool is closed while some use it, some wait, and something is being opened."""
     world = World(sim, 3, close_latency=0.01, min_size=2)
-    world.user(turns=3, hold=0.02)
-    world.user(turns=3)
+    world.user(turns=3, hold=0.02, timeout=NOT_GIVEN)
+    world.user(turns=3, timeout=NOT_GIVEN)
     world.user(turns=2, hold=0.03)
     world.user()
     world.operate((0.005, lambda: world.pool.wait_ready(1)))
@@ -166,6 +185,7 @@ def by_hand(sim: Simulation) -> None:
     world.user(by_hand=True, turns=2)
     world.user(by_hand=True, error=LookupError("discard"))
     world.spawn(detach, world)
+    world.operate((0.025, world.peer.cut_all))
     world.end()
     for connection in world.watch.escaped:
         connection.close()
@@ -173,7 +193,7 @@ def by_hand(sim: Simulation) -> None:
 
 def detach(world: World) -> None:
     """Take a connection away for good."""
-    with world.watch.get(timeout=1) as connection:
+    with contextlib.suppress(OSError), world.watch.get(timeout=1) as connection:
         world.question(connection, "mine")
         gevent.sleep(0.01)
         world.watch.detach(connection)
@@ -197,7 +217,7 @@ def retrying(sim: Simulation) -> None:
 def cutting(sim: Simulation) -> None:
     """The peer cuts connections in use and idle; the loop tells of the idle ones."""
     world = World(sim, 2, kind=WiredPool, connection_class=Wire, is_broken=lambda c, e: c.unread)
-    world.user(turns=2, hold=0.01)
+    world.user(turns=2, hold=0.01, timeout=NOT_GIVEN)
     world.operate(
         (0.02, lambda: cut(world)), (0.05, lambda: cut(world)), (0.01, world.user)
     )  # fmt: skip
@@ -217,7 +237,7 @@ def listening(sim: Simulation) -> None:
     world.user(turns=2, hold=0.6)
     world.user(turns=2, error=LookupError("doubt"))
     world.user(timeout=0.01)
-    world.operate((0.04, world.pool.drain))
+    world.operate((0.04, world.watch.drain))
     world.end(1.5)
 
 
@@ -228,7 +248,7 @@ def ageing(sim: Simulation) -> None:
         max_lifetime=3, idle_timeout=2, min_size=1,
     )  # fmt: skip
     for _ in range(2):
-        world.user(turns=2, pause=0.5)
+        world.user(turns=2, pause=0.5, timeout=NOT_GIVEN)
     world.end(6)
 
 
@@ -237,6 +257,7 @@ def looking_over(sim: Simulation) -> None:
     world = World(sim, 3)
     world.operate((0.02, lambda: world.peer.cut(oldest(world))), (0, world.pool.check))
     world.operate((0.025, world.pool.check))
+    world.operate((0.026, lambda: world.user(hold=0.02)), (0, lambda: world.user(hold=0.02)))
     world.user(pause=0.01)
     world.end()
 
@@ -247,11 +268,68 @@ def oldest(world: World) -> object:
 
 
 def plainly(sim: Simulation) -> None:
-    """Nothing is asked for but connections: the calm path."""
+    """Nothing is asked for but connections: the calm path. A drain comes in between."""
     world = World(sim, 2, kind=SimPool, is_broken=lambda c, e: c.unread)
     for _ in range(2):
-        world.user(turns=3, pause=0.002)
+        world.user(turns=4, pause=0.002, timeout=NOT_GIVEN)
+    world.operate((0.025, world.watch.drain))
     world.end()
+
+
+def crowded(sim: Simulation) -> None:
+    """On a calm day: what was taken without a thought comes back while somebody waits."""
+    world = World(sim, 1)
+    world.user(turns=4, hold=0.01, pause=0.005, timeout=NOT_GIVEN)
+    world.operate(
+        (0.045, lambda: world.user(timeout=NOT_GIVEN)),
+        (0.025, lambda: world.user(timeout=0.005)),
+        (0.005, lambda: world.user(timeout=NOT_GIVEN)),
+    )
+    world.operate((0.1, lambda: world.spawn(discard, world)), (0.005, world.user))
+    world.end()
+
+
+def discard(world: World) -> None:
+    """Have a connection closed that somebody else waits for already."""
+    with world.watch.get() as connection:
+        world.question(connection, "the last one")
+        world.pool.discard(connection)
+        gevent.sleep(0)
+
+
+def impatience(sim: Simulation) -> None:
+    """Nothing can be had, and everybody waits as long as they please."""
+    world = World(sim, 1, timeout=0.25)
+    world.peer.restart(downtime=0.4)
+    for timeout in (NOT_GIVEN, 0.1, NOT_GIVEN, None, 0.3):
+        world.user(timeout=timeout)
+    world.end(0.5)
+
+
+def storming(sim: Simulation) -> None:
+    """For a while the peer accepts and hangs up, and callers come all the same."""
+    world = World(sim, 2)
+    world.peer.hang_up_on_accept = True
+    for _ in range(2):
+        world.user(turns=3, timeout=0.4)
+    world.end(1.0)
+
+
+def doubting(sim: Simulation) -> None:
+    """What was idle for a while is checked before use, what was not is taken instead."""
+    world = World(sim, 3, check_after=0.02, order="fifo")
+    world.user(turns=3, pause=0.005)
+    world.operate((0.045, world.user), (0, world.user), (0.04, lambda: world.user(turns=2)))
+    world.operate((0.095, world.watch.drain))
+    world.end()
+
+
+def pinged_when_wanted(sim: Simulation) -> None:
+    """Everybody comes while the only connection is pinged."""
+    world = World(sim, 1, keepalive=1.0, latency=0.1)
+    world.operate(*[(seconds, lambda: world.user(turns=2)) for seconds in (1.12, 0.03, 0.03)])
+    world.operate((3.5, lambda: world.user(turns=3)))
+    world.end(4)
 
 
 LIVES: dict[str, Callable[[Simulation], None]] = {
@@ -259,7 +337,7 @@ LIVES: dict[str, Callable[[Simulation], None]] = {
     for life in (
         line, connecting, refused, hanging_up, pinging, checking, breaking, goodbyes, draining,
         pausing, resizing, closing, by_hand, retrying, cutting, listening, ageing, looking_over,
-        plainly,
+        plainly, crowded, impatience, storming, doubting, pinged_when_wanted,
     )
 }  # fmt: skip
 """Every life, by its name."""

@@ -117,7 +117,7 @@ class TestBrokenPool:
         return next(record for plan in single_faults(line) if (record := play(line, plan)).failure)
 
     def test_is_found(self, failure: Record) -> None:
-        assert "only 0 of 1 can be used" in str(failure.failure)
+        assert "taken and has arrived nowhere" in str(failure.failure)
 
     def test_the_report_says_it_all(self, failure: Record) -> None:
         fault = failure.plan.faults[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 
@@ -25,6 +26,10 @@ class SimPool(ConnectionPool[FakeConnection]):
 
     def __init__(self, peer: FakePeer, size: int, **options: Any) -> None:
         self.peer = peer
+        self.checked: WeakSet[FakeConnection] = WeakSet()
+        """Those that have answered a ping and were not used after it."""
+        self.sessions: WeakKeyDictionary[FakeConnection, str] = WeakKeyDictionary()
+        """Whose traces are on which connection."""
         super().__init__(size, **options)
 
     def _new_connection(self) -> FakeConnection:
@@ -36,6 +41,7 @@ class PingingPool(SimPool):
 
     def _keepalive(self, c: FakeConnection) -> None:
         c.ping()
+        self.checked.add(c)
 
 
 class ResettingPool(PingingPool):
@@ -44,6 +50,7 @@ class ResettingPool(PingingPool):
     def _reset_connection(self, c: FakeConnection) -> None:
         if c.request("reset") != "reset":
             raise OSError("a late answer")
+        self.sessions.pop(c, None)
 
 
 class World:
@@ -59,6 +66,7 @@ class World:
             close_latency=options.pop("close_latency", 0.0),
             connection_class=options.pop("connection_class", FakeConnection),
         )
+        most_connects = options.pop("connects_per_second", 10.0)
         given = {
             "name": "sim",
             "timeout": 3.0,
@@ -71,7 +79,7 @@ class World:
         if given.pop("listens", False):
             given["listeners"] = [lambda event: self.watch.events(event)]
         self.pool = kind(self.peer, size, **given)
-        self.watch = PoolWatch(sim, self.pool, self.peer)
+        self.watch = PoolWatch(sim, self.pool, self.peer, connects_per_second=most_connects)
         self.size = size
         self.users: list[Any] = []
         self.wrong: list[str] = []
@@ -106,14 +114,27 @@ class World:
         for turn in range(turns):
             with contextlib.suppress(PoolError, OSError, ValueError, LookupError):
                 with door(timeout=timeout) as connection:
+                    self.inspect(connection)
                     self.question(connection, f"{who}.{turn}")
                     gevent.sleep(hold)
                     if error is not None:
                         raise error
             gevent.sleep(pause)
 
+    def inspect(self, connection: FakeConnection) -> None:
+        """What is taken must be as the pool promises: checked, and without a trace of others."""
+        pool = self.pool
+        if isinstance(pool, ResettingPool) and connection in pool.sessions:
+            left = pool.sessions[connection]
+            self.wrong.append(f"{connection!r} still has the session of {left}")
+        if pool._geventconnpool.options.check_after == 0:
+            if connection not in pool.checked:
+                self.wrong.append(f"{connection!r} was not checked")
+            pool.checked.discard(connection)
+
     def question(self, connection: FakeConnection, token: str) -> None:
         """Ask, and compare the answer."""
+        self.pool.sessions[connection] = token
         self.compare(connection, token, connection.request(token))
 
     def compare(self, connection: FakeConnection, token: str, answer: object) -> None:
@@ -155,6 +176,7 @@ class World:
         self.peer.black_hole = self.peer.hang_up_on_accept = False
         if not self.pool.closed:
             self.pool.resume()
+            self.watch.look()  # how many there may be after a shrink depends on how many are
             self.pool.resize(self.size, self.size)
 
     def _check_users(self) -> None:
@@ -175,4 +197,5 @@ class World:
         self.sim.advance(0.1)
         if not self.pool.close(timeout=3.0):
             self.watch.note(f"not closed in time: {self.pool!r}")
-        self.sim.advance(3.0)
+        # A moment only: a timer that nobody has stopped is not to go off before it is seen.
+        self.sim.advance(0.01)

@@ -1,7 +1,7 @@
 """A soak: rounds of faults between a pool and its server, and what is left after each of them.
 
-``python tests/real/soak.py --seconds 60 --seed 1`` prints a table, one line for each round, and
-ends with status 1 if anything grew, or if an answer was wrong.
+``python tests/real/real_soak.py --seconds 60 --seed 1`` prints a table, one line for each round,
+and ends with status 1 if anything grew, or if an answer was wrong.
 """
 
 from __future__ import annotations
