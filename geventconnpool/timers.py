@@ -49,10 +49,8 @@ class Alarm:
             self._timer = None
 
     def _fire(self) -> None:
-        if clock.now() < self.at:  # the loop's idea of the time may lag behind
-            at, self.at = self.at, math.inf
-            self.set(at, self._ref)
-            return
+        # The loop's idea of the time may lag behind: if it is too early, whoever is called finds
+        # nothing due, and sets it again.
         self.stop()
         self._callback()
 

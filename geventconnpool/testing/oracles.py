@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gevent import getcurrent
 
@@ -81,7 +82,7 @@ class PoolWatch:
         """A listener that knows in which order events may come; to be given to the pool."""
         self._arrivals = Arrivals()
         self._generations = Generations()
-        self._returned_at: dict[int, float] = {}
+        self._returned_at: WeakKeyDictionary[FakeConnection, float] = WeakKeyDictionary()
         self._most = 0
         self._connects = _Outage(peer, connects_per_second)
         self._repairs = 0
@@ -104,7 +105,7 @@ class PoolWatch:
                     with connection.taken_by(getcurrent()):
                         yield connection
                 finally:
-                    self._returned_at[connection.number] = self.sim.now
+                    self._returned_at[connection] = self.sim.now
 
     @contextmanager
     def acquire(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -118,7 +119,7 @@ class PoolWatch:
             self.pool.release(connection, discard=True)
             raise
         else:
-            self._returned_at[connection.number] = self.sim.now
+            self._returned_at[connection] = self.sim.now
             self.pool.release(connection)
 
     def detach(self, connection: FakeConnection) -> None:
@@ -246,14 +247,16 @@ class PoolWatch:
         options = state.options
         if options.keepalive is None or state.phase is Phase.CLOSED:
             return
-        patience = options.keepalive + 2 * tick_seconds(options) + options.keepalive_timeout
+        # Half of the idle ones are pinged at once; while these hang, one more on each tick.
+        ticks = (2 + state.size) * tick_seconds(options)
+        patience = options.keepalive + ticks + options.keepalive_timeout
         for slot in list(state.books.slots.values()):
             if slot.state is IDLE and (silent := self._silent_for(slot)) > patience:
                 yield f"idle connection {slot.id} was not pinged for {silent:.1f} s"
 
     def _silent_for(self, slot: Slot) -> float:
         connection: FakeConnection = slot.connection
-        returned = self._returned_at.get(connection.number, 0.0)
+        returned = self._returned_at.get(connection, 0.0)
         return self.sim.now - max(connection.heard_at, returned)
 
     def _closed(self, state: PoolState) -> Iterator[str]:
@@ -277,7 +280,7 @@ class PoolWatch:
         if len(set(map(id, taken))) != len(taken):
             self.note("one connection was handed out twice")
         for connection in taken:
-            self._returned_at[connection.number] = self.sim.now
+            self._returned_at[connection] = self.sim.now
             self.pool.release(connection)
 
     def quiet(self) -> None:
@@ -341,7 +344,7 @@ class _Outage:
 
     @property
     def _burst(self) -> int:
-        return self._peer.most_open + 4
+        return self._peer.most_open + 8
 
     def __str__(self) -> str:
         return f"{self._attempts} since {self._began}"

@@ -223,6 +223,9 @@ def carelessly(world: Crowd, token: str) -> None:
     """Take something and forget about it; the pool takes it back."""
     lease = world.pool.get(**patience(world))
     connection = lease.connection
+    if connection in world.watch.forgotten:  # by somebody else, who still stands about
+        with lease:
+            return
     # Used, as far as its pings are concerned, until the pool has it again.
     connection.heard_at = world.sim.now + 3.0
     world.watch.forgotten.add(connection)

@@ -58,7 +58,7 @@ def one_line(sim: Simulation, **options: Any) -> World:
 def everything(sim: Simulation, **options: Any) -> World:
     """Two connections in use, waiters, a slow goodbye, a check, and connects under way."""
     world = World(sim, 2, close_latency=0.006, **{**SHORT, **options})
-    world.user(turns=2, hold=0.004, pause=0.006)
+    world.user(turns=2, hold=0.004, pause=0.006, timeout=NOT_GIVEN)  # may take the calm path
     world.user(hold=0.002, error=OSError("broken"))
     world.user(timeout=0.03, by_hand=True)
     world.operate((0.022, world.pool.check))
@@ -78,7 +78,7 @@ def connecting(sim: Simulation, **options: Any) -> World:
 def returning(sim: Simulation, **options: Any) -> World:
     """Every kind of return: calm, by hand, with an error of each sort, beside a waiter."""
     world = World(sim, 2, close_latency=0.003, **{**SHORT, **options})
-    world.user(turns=2, hold=0.003, pause=0.004)
+    world.user(turns=2, hold=0.003, pause=0.004, timeout=NOT_GIVEN)
     world.user(turns=2, hold=0.002, by_hand=True)
     world.user(hold=0.002, error=OSError("broken"))
     world.user(hold=0.002, error=ValueError("says nothing of the connection"))

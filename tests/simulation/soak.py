@@ -289,9 +289,6 @@ class Soak:
         for error in self._thrown:
             error.__traceback__ = None  # it holds the frames of the dead, and what they had
         self.world.peer.connect_times.clear()
-        returned = self.world.watch._returned_at
-        for number in returned.keys() - {one.number for one in self.world.peer.open}:
-            del returned[number]
 
     def _take_picture(self, what: str) -> None:
         self.picture = [
