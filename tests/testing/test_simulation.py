@@ -11,7 +11,7 @@ import weakref
 
 import gevent
 import pytest
-from gevent import Greenlet, GreenletExit
+from gevent import Greenlet, GreenletExit, getcurrent
 from gevent.event import AsyncResult, Event
 from gevent.exceptions import LoopExit
 from gevent.hub import Hub
@@ -525,6 +525,83 @@ class TestInjection:
         with pytest.raises(KeyboardInterrupt):
             sim.sleep(1)
         sim.settle()
+
+
+class TestLooking:
+    def test_observers_look_before_each_step_and_before_faults(self, sim):
+        seen = []
+        sim.observe(lambda: seen.append("look"))
+        sim.inject = lambda loop: seen.append("inject")
+
+        sim.advance(1)
+
+        assert seen[:4] == ["look", "inject"] * 2
+
+    def test_an_observer_that_fails_is_an_error(self):
+        with Simulation() as sim:
+            error = AssertionError("seen")
+
+            def look():
+                sim.loop.observers.clear()
+                raise error
+
+            sim.observe(look)
+            sim.advance(1)
+            assert sim.errors == [error]
+
+    def test_switches_are_traced_in_the_greenlet_switched_to(self, sim):
+        seen = []
+        sim.trace_switches(lambda origin, target: seen.append(getcurrent() is target))
+
+        sim.spawn(gevent.sleep, 1)
+        sim.advance(2)
+
+        assert len(seen) > 3
+        assert all(seen)
+
+    def test_what_the_tracer_raises_comes_in_place_of_the_switch(self, sim):
+        def sleep():
+            try:
+                gevent.sleep(1)
+            except ValueError as error:
+                return sim.now, str(error)
+            return None
+
+        sleeper = sim.spawn(sleep)
+        sim.settle()
+
+        def look(origin, target):
+            if target is sleeper:
+                raise ValueError("instead")
+
+        sim.trace_switches(look)
+        sim.advance(2)
+
+        assert sleeper.value == (1.0, "instead")
+
+    def test_when_it_has_calmed_down_nothing_is_thrown_traced_or_shuffled(self):
+        with Simulation(seed=5, shuffle=True) as sim:
+            seen = []
+            sim.inject = lambda loop: seen.append("inject")
+            sim.trace_switches(lambda origin, target: seen.append("switch"))
+
+            sim.calm_down()
+            order = []
+            for number in range(20):
+                sim.spawn(order.append, number)
+            sim.advance(1)
+
+            assert seen == []
+            assert order == list(range(20))
+
+    def test_a_greenlet_is_found_by_its_number_while_it_lives(self, sim):
+        sleeper = sim.spawn(gevent.sleep, 1)
+        number = sim.number(sleeper)
+
+        assert sim.find(number) is sleeper
+        assert sim.describe(sleeper) == f"{number} sleep not begun"
+        sim.advance(2)
+        assert sim.find(number) is None
 
 
 class TestGreenlets:
