@@ -44,6 +44,9 @@ REAL = {"sockets", "processes", "cli", "test_documentation", "hosts", "real", "s
 SERVERS = {"hosts", "test_real_redis", "test_real_postgres", "test_real_namespaces"}
 """Those that need more than Python and the extra ``test``."""
 
+SLOW = {"simulation"}
+"""Where even the short forms go through very many cases."""
+
 PATIENCE = 1.0
 """How many real seconds the greenlets of a test get to end after it."""
 
@@ -60,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real")
         if SERVERS & places:
             item.add_marker("servers")
+        if SLOW & places:
+            item.add_marker("slow")
 
 
 def pytest_report_header() -> str:

@@ -228,7 +228,7 @@ class TestUpkeep:
         assert pool.seen == ""
         monkeypatch.setattr(PoolState, "start_ping", lambda self, slot, now: None)
         sim.advance(10)
-        assert "idle connection 1 was not pinged for 1." in pool.seen
+        assert "idle connection 1 was not pinged for 2." in pool.seen
 
     def test_connects_without_a_pause_are_seen(self, sim: Simulation) -> None:
         pool = WatchedPool(sim, backoff=Backoff(0.001, 0.001))
