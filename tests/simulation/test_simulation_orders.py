@@ -20,12 +20,6 @@ def test_every_order_with_one_departure_is_survived(name: str) -> None:
     assert tally.counts["schedules"] == tally.counts["runs"] > 10
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ORDERS)
-def test_every_order_with_two_departures_is_survived(name: str) -> None:
-    assert explore(name, 2).failures == []
-
-
 def test_the_tasks_play_every_schedule_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orders.DEPTHS", dict.fromkeys(DEPTHS, 1))
     played = dict.fromkeys(ORDERS, 0)

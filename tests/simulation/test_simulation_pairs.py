@@ -33,12 +33,6 @@ def test_a_pair_is_survived(name: str) -> None:
     assert tally.counts["positions"] >= 8
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PAIRS.keys() - set(QUICK))
-def test_the_others_are_survived(name: str) -> None:
-    assert meet(name).failures == []
-
-
 class TestMeeting:
     """Both events happen, at that step, in that order, and the run can be had again."""
 
