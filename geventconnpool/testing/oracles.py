@@ -40,6 +40,9 @@ __all__ = ["PoolWatch"]
 _ARRIVES_WITHIN = UNUSED_LEASE_SECONDS
 """Seconds. On the calm path it is stamped with a clock that lags behind by a tick."""
 
+_LOOP_CATCHES_UP = 0.5
+"""Seconds after which a loop that was held up has seen to all that was due."""
+
 _MOST_KEPT = 10
 """So many violations are kept; what follows the first ones tells little."""
 
@@ -83,6 +86,7 @@ class PoolWatch:
         self._arrivals = Arrivals()
         self._generations = Generations()
         self._returned_at: WeakKeyDictionary[FakeConnection, float] = WeakKeyDictionary()
+        self._late_since: dict[int, float] = {}
         self._most = 0
         self._connects = _Outage(peer, connects_per_second)
         self._repairs = 0
@@ -180,7 +184,7 @@ class PoolWatch:
         if books.idle and books.live > state.size:
             yield f"{books.live} are alive of {state.size}, and {books.idle} of them idle"
         for slot in books.slots.values():
-            if slot.job is not None and slot.job.reported:
+            if self._goes_on(slot):
                 yield f"connection {slot.id}: {slot.job.how.value} goes on after its deadline"
             if slot.state in (IDLE, CHECKING) and slot.connection.holder is not None:
                 yield f"connection {slot.id} is {slot.state.value}, and somebody holds it"
@@ -189,6 +193,13 @@ class PoolWatch:
         if state.counters.repairs > self._repairs:
             self._repairs = state.counters.repairs
             yield "something had to be repaired"
+
+    def _goes_on(self, slot: Slot) -> bool:
+        """Whether its hook is late, and not just the loop, whose timers then come soon."""
+        if slot.job is None or not slot.job.reported:
+            self._late_since.pop(slot.id, None)
+            return False
+        return self.sim.now - self._late_since.setdefault(slot.id, self.sim.now) > _LOOP_CATCHES_UP
 
     def _peers_count(self, state: PoolState) -> Iterator[str]:
         """Whatever is open at the peer has a place; no client has misbehaved."""
