@@ -1,6 +1,6 @@
 """What one needs to test a pool: a simulated world for gevent, and peers to put into it."""
 
-from geventconnpool.testing.exploring import random_plan, schedules, single_faults
+from geventconnpool.testing.exploring import random_plans, schedules, single_faults
 from geventconnpool.testing.fakes import FakeConnection, FakePeer, RecordingListener
 from geventconnpool.testing.lives import EventOrder
 from geventconnpool.testing.loop import LivelockError, SimulatedLoop
@@ -25,7 +25,7 @@ __all__ = [
     "Simulation",
     "Way",
     "play",
-    "random_plan",
+    "random_plans",
     "schedules",
     "single_faults",
 ]

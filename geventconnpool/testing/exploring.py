@@ -9,7 +9,7 @@ from dataclasses import replace
 from geventconnpool.testing.plans import ERRORS, WAYS, Fault, Plan
 from geventconnpool.testing.playing import Record, Scenario, play
 
-__all__ = ["random_plan", "schedules", "single_faults"]
+__all__ = ["random_plans", "schedules", "single_faults"]
 
 
 def single_faults(
@@ -43,20 +43,38 @@ def _all_faults(survey: Record, errors: tuple[str, ...], ways: tuple[str, ...]) 
                 yield Fault(way, position, victim, error)
 
 
-def random_plan(scenario: Scenario, seed: int, faults: int = 3) -> Plan:
-    """A random order with so many faults at random points, all drawn from *seed*.
+def random_plans(survey: Record, count: int, faults: int = 3) -> Iterator[Plan]:
+    """The order of *survey* with so many faults at random points; *count* such plans.
+
+    All is drawn from the seed of *survey*, a run without faults:
+    ``play(scenario, Plan(seed, shuffle=True))``. One fault at most comes in place of a switch:
+    whoever traces switches can raise but once.
 
     .. versionadded:: 1.0
     """
-    survey = play(scenario, Plan(seed, shuffle=True))
     if survey.failure is not None:
         raise survey.failure
-    rng = random.Random(f"{seed}: faults")
-    places = _all_faults(survey, tuple(ERRORS), WAYS)
-    plan = survey.plan
-    for fault in rng.sample(list(places), faults):
-        plan = plan.with_fault(fault)
-    return plan
+    rng = random.Random(f"{survey.plan.seed}: faults")
+    for _ in range(count):
+        plan = survey.plan.with_fault(rng.choice([_any_beside, _any_instead])(rng, survey))
+        for _ in range(faults - 1):
+            plan = plan.with_fault(_any_beside(rng, survey))
+        yield plan
+
+
+def _any_beside(rng: random.Random, survey: Record) -> Fault:
+    """Something thrown from the hub, at any step at which anybody lives."""
+    steps = [step for step, crowd in enumerate(survey.crowds, 1) if crowd]
+    step = rng.choice(steps)
+    victim = rng.choice(survey.crowds[step - 1])
+    return Fault("beside", step, victim, rng.choice(list(ERRORS)))
+
+
+def _any_instead(rng: random.Random, survey: Record) -> Fault:
+    """Something raised in place of any switch."""
+    switch = rng.randrange(len(survey.switches))
+    victim = survey.switches[switch]
+    return Fault("instead", switch + 1, victim, rng.choice(list(ERRORS)))
 
 
 def schedules(

@@ -6,8 +6,7 @@ that nobody has thought of. A seed decides the life, its order and its faults.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -16,12 +15,10 @@ from tally import Tally, Task, judge
 from wires import Wire, WiredPingingPool
 from world import ResettingPool, SimPool
 
-from geventconnpool.testing import Fault, Plan, Record, Simulation
-from geventconnpool.testing.plans import ERRORS
+from geventconnpool.testing import Plan, Simulation, random_plans
 
-__all__ = ["CROWDS", "play_some", "some_plans", "tasks"]
+__all__ = ["CROWDS", "play_some", "tasks"]
 
-FAULTS = 3
 PLANS_A_SEED = 9
 """So many different sets of faults are tried on one random order."""
 PER_CHANGE = 3_000
@@ -128,34 +125,6 @@ CROWDS: dict[str, Callable[[Simulation], None]] = {
 """Every rich life, by its name."""
 
 
-def some_plans(survey: Record) -> Iterator[Plan]:
-    """The order of *survey*, a run without faults, with three random ones; several times.
-
-    One of them at most comes instead of a switch: whoever traces switches can raise but once.
-    """
-    rng = random.Random(f"{survey.plan.seed}: faults")
-    for _ in range(PLANS_A_SEED):
-        plan = survey.plan.with_fault(rng.choice([beside, instead])(rng, survey))
-        for _ in range(FAULTS - 1):
-            plan = plan.with_fault(beside(rng, survey))
-        yield plan
-
-
-def beside(rng: random.Random, survey: Record) -> Fault:
-    """Something thrown from the hub, at any step at which anybody lives."""
-    steps = [step for step, crowd in enumerate(survey.crowds, 1) if crowd]
-    step = rng.choice(steps)
-    victim = rng.choice(survey.crowds[step - 1])
-    return Fault("beside", step, victim, rng.choice(list(ERRORS)))
-
-
-def instead(rng: random.Random, survey: Record) -> Fault:
-    """Something raised in place of any switch."""
-    switch = rng.randrange(len(survey.switches))
-    victim = survey.switches[switch]
-    return Fault("instead", switch + 1, victim, rng.choice(list(ERRORS)))
-
-
 def play_some(name: str, first: int, seeds: int) -> Tally:
     """Play life *name* with so many seeds from *first* on, several times each."""
     tally, life = Tally(), CROWDS[name]
@@ -163,7 +132,7 @@ def play_some(name: str, first: int, seeds: int) -> Tally:
         survey = judge(name, life, Plan(seed, shuffle=True), tally)
         if survey.failure is not None:
             continue
-        for plan in some_plans(survey):
+        for plan in random_plans(survey, PLANS_A_SEED):
             record = judge(name, life, plan, tally)
             tally.counts["faults"] += len(record.struck)
     return tally

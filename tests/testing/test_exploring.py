@@ -7,7 +7,15 @@ import itertools
 import gevent
 import pytest
 
-from geventconnpool.testing import Plan, Simulation, play, random_plan, schedules, single_faults
+from geventconnpool.testing import (
+    Plan,
+    Record,
+    Simulation,
+    play,
+    random_plans,
+    schedules,
+    single_faults,
+)
 
 
 def two_sleepers(sim: Simulation) -> None:
@@ -140,22 +148,29 @@ class TestSchedules:
         assert orders[:half] == orders[half:]
 
 
-class TestRandomPlan:
-    def test_a_seed_decides_it(self) -> None:
-        one = random_plan(two_sleepers, 3)
-        assert one == random_plan(two_sleepers, 3)
-        assert one.shuffle
-        assert one.seed == 3
-        assert len(one.faults) == 3
-        assert one != random_plan(two_sleepers, 4)
+class TestRandomPlans:
+    @staticmethod
+    def survey(seed: int) -> Record:
+        return play(two_sleepers, Plan(seed, shuffle=True))
 
-    def test_it_throws_what_it_says(self) -> None:
-        plan = random_plan(two_sleepers, 5, faults=1)
-        assert len(play(two_sleepers, plan).struck) == 1
+    def test_a_seed_decides_them(self) -> None:
+        plans = list(random_plans(self.survey(3), 5))
+        assert plans == list(random_plans(self.survey(3), 5))
+        assert plans != list(random_plans(self.survey(4), 5))
+        assert all(plan.shuffle and plan.seed == 3 and len(plan.faults) == 3 for plan in plans)
+        assert len(set(map(str, plans))) > 1
+
+    def test_one_at_most_comes_in_place_of_a_switch(self) -> None:
+        ways = [[f.way for f in plan.faults] for plan in random_plans(self.survey(1), 50)]
+        assert {each.count("instead") for each in ways} == {0, 1}
+
+    def test_they_throw_what_they_say(self) -> None:
+        plans = random_plans(self.survey(5), 20, faults=1)
+        assert all(len(play(two_sleepers, plan).struck) == 1 for plan in plans)
 
     def test_a_scenario_that_fails_by_itself_is_refused(self) -> None:
         def broken(sim: Simulation) -> None:
             raise LookupError("by itself")
 
         with pytest.raises(LookupError):
-            random_plan(broken, 0)
+            list(random_plans(play(broken), 1))
