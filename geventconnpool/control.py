@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from gevent import getcurrent
 
 from geventconnpool import clock
 from geventconnpool.core import commands
@@ -37,9 +40,9 @@ class Control:
         try:
             state.settle(began)
             engine.settle()
-            if limit != 0 and not state.is_ready and not engine.can_wait():
+            if limit != 0 and not state.is_ready and not self._can_wait():
                 raise engine.misuse("wait_ready() waits, and the loop, a hook or a listener cannot")
-            is_over = engine.wait_for(
+            is_over = self._wait_for(
                 lambda: engine.state.is_ready or engine.state.phase is not Phase.OPEN, limit
             )
         finally:
@@ -87,7 +90,7 @@ class Control:
         """Ping every idle connection; how many failed."""
         engine = self._engine
         self._start(Phase.OPEN, Phase.PAUSED)
-        if not engine.can_wait():
+        if not self._can_wait():
             raise engine.misuse("check() waits, and the loop, a hook or a listener cannot")
         slots = engine.upkeep.ping_all()
         engine.upkeep.start_pings(clock.now())
@@ -99,7 +102,7 @@ class Control:
                 pending.pop()
             return not pending
 
-        engine.wait_for(is_over, None)
+        self._wait_for(is_over, None)
         return sum(slot.fate is CloseReason.UNCHECKED for slot in slots)
 
     def _is_pending(self, slot: Slot) -> bool:
@@ -116,12 +119,30 @@ class Control:
             if first:
                 commands.close(state, clock.now())
             engine.settle()
-            if limit > 0 and state.books.slots and engine.can_wait():
-                engine.wait_for(lambda: not state.books.slots, timeout)
+            if limit > 0 and state.books.slots and self._can_wait():
+                self._wait_for(lambda: not state.books.slots, timeout)
         finally:
             if first:
                 engine.stop()
         return not state.books.slots
+
+    def _can_wait(self) -> bool:
+        """Whether the current greenlet may be parked: not the loop, a hook or a listener."""
+        engine, current = self._engine, getcurrent()
+        if current is engine.hub or engine.herald.speaker is current:
+            return False
+        slots = list(engine.state.books.slots.values())
+        return all(s.job is None or s.job.greenlet is not current for s in slots)
+
+    def _wait_for(self, is_true: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until *is_true*; False if that took too long."""
+        deadline = None if timeout is None else clock.now() + timeout
+        while not is_true():
+            left = None if deadline is None else deadline - clock.now()
+            if left is not None and left <= 0:
+                return False
+            self._engine.wait_for_change(left)
+        return True
 
     def _start(self, *phases: Phase) -> None:
         self._engine.here()

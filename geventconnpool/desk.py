@@ -41,8 +41,13 @@ class Desk:
         # What a blocked checkout asks for, within reach: each step there is 2 % of it.
         self._timeout = engine.options.timeout
         self._hub = engine.hub
+        self._sleep = engine.hub.switch
+        self._line = engine.state.line
+        self._shelf = engine.state.books.shelf
+        self._counters = engine.state.counters
         self._now = engine.now
         self._deadline = engine.deadline
+        self._looks_for_leaks = engine.options.leak_threshold is not None
         self._run_callback = engine.run_callback
         self._anybody_may_wait = engine.state.is_simple and engine.options.max_waiting is None
 
@@ -54,7 +59,7 @@ class Desk:
         common = timeout is NOT_GIVEN
         limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
         began = self._now()
-        if state.is_well and (state.line.count or not state.books.shelf):
+        if state.is_well and (not self._shelf or self._line.count):
             return self._wait(limit, began, common)
         if state.is_simple:
             return self._take(limit, began, common)
@@ -62,20 +67,18 @@ class Desk:
 
     def _take_and_tell(self, limit: float | None, began: float, common: bool) -> Slot:
         """A slot, for a pool that has listeners, or looks for leaks."""
-        engine, state = self._engine, self._engine.state
-        state.tell("acquire_started")
-        try:
-            engine.settle()
-        except BaseException:  # Ctrl-C in a listener: what has begun must have an end
-            self._give_up(began)
-            raise
-        slot = self._take(limit, began, common)
-        if engine.options.leak_threshold is not None:
+        engine, state = self._engine, self._state
+        slot = None if state.refusal(began) else state.take(began)
+        if slot is not None:
+            state.tell_taken(slot)
+        else:
+            slot = self._tell_and_wait(limit, began, common)
+            state.tell("connection_acquired", slot, seconds=slot.since - began)
+        if self._looks_for_leaks:
             slot.holder = trail_from_here()
-        state.tell("connection_acquired", slot, seconds=engine.now() - began)
         try:
             slot.state = ACTIVE  # however long the listeners take, it is not forgotten
-            engine.settle()
+            engine.speak()
             if slot.state is ACTIVE:  # else a listener has drained it meanwhile
                 slot.state = TAKEN
         except BaseException:  # Ctrl-C in a listener: the caller never gets the connection
@@ -83,6 +86,16 @@ class Desk:
                 self._hand_in(slot, None)
             raise
         return slot
+
+    def _tell_and_wait(self, limit: float | None, began: float, common: bool) -> Slot:
+        """A slot for whoever has to wait, or an error."""
+        self._state.tell("acquire_started")
+        try:
+            self._engine.speak()
+        except BaseException:  # Ctrl-C in a listener: what has begun must have an end
+            self._give_up(began)
+            raise
+        return self._take(limit, began, common)
 
     def _take(self, limit: float | None, began: float, common: bool) -> Slot:
         """A slot at once, or after a wait, or an error."""
@@ -95,32 +108,32 @@ class Desk:
 
     def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
         """Stand in line until served, refused, or interrupted."""
-        state, hub, current = self._state, self._hub, getcurrent()
-        if limit == 0.0 or current is hub or not self._anybody_may_wait:
+        current = getcurrent()
+        if limit == 0.0 or current is self._hub or not self._anybody_may_wait:
             self._check_may_wait(limit, began)
         deadline = None if limit is None else began + limit
         waiter = Waiter(deadline, current.switch)
         try:
-            has_orders = state.enter(waiter, began, common)
+            has_orders = self._state.enter(waiter, began, common)
             if deadline is not None and deadline < self._deadline.at:
                 self._engine.arm_deadline(deadline)
             if has_orders:
                 self._engine.settle()
             while waiter.waiting:  # a stale wake-up of somebody else's may come between
-                hub.switch()
+                self._sleep()
                 slot = waiter.slot
                 if slot is not None and slot.state is not TAKEN and not waiter.waiting:
                     self._stand_again(waiter)
             slot = waiter.slot
             if slot is not None:
                 # It was handed over, and stamped, a moment ago: no need to read the clock.
-                state.counters.wait_seconds += slot.since - began
+                self._counters.wait_seconds += slot.since - began
                 return slot
         except BaseException:
             self._interrupted(waiter, began)
             raise
-        state.line.sent_away -= 1
-        state.counters.wait_seconds += self._now() - began
+        self._line.sent_away -= 1
+        self._counters.wait_seconds += self._now() - began
         raise self._failed(waiter.refusal or "interrupted", began)
 
     def _check_may_wait(self, limit: float | None, began: float) -> None:
@@ -189,9 +202,15 @@ class Desk:
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
         if error is None and (slot.descriptor is None or self._engine.watcher.fault(slot) is None):
-            waiter = self._state.pass_to_next(slot, self._now())
+            now, since = self._now(), slot.since
+            waiter = self._state.pass_to_next(slot, now)
             if waiter is not None:
                 waiter.callback = self._run_callback(waiter.wake)
+                return
+            if slot.holder is None and self._state.shelve(slot, now):
+                if self._state.journal is not None:
+                    self._state.tell_released(slot, now - since)
+                    self._engine.speak()
                 return
         self._hand_in(slot, error)
 
@@ -205,9 +224,9 @@ class Desk:
             slot.plain = False
             slot.fate = slot.fate or CloseReason.INTERRUPTED
             slot.state = TAKEN
-        line = self._state.line.order
-        if line and line[0].slot is slot and not line[0].waiting and not line[0].callback:
-            self._run_callback(rouse, line[0])
+        waiter = self._line.served
+        if waiter is not None and waiter.slot is slot and waiter.is_due:
+            self._run_callback(rouse, waiter)
 
     def broken_off_by_hand(self, connection: Any) -> None:
         """The same, for a *connection* that was being brought back by hand."""
@@ -285,8 +304,7 @@ class Desk:
     def _tell_released(self, slot: Slot, now: float) -> None:
         state, held = self._engine.state, now - slot.since
         state.counters.use_seconds += held
-        if state.journal is not None:
-            state.tell("connection_released", slot, seconds=held)
+        state.tell_released(slot, held)
         trail, slot.holder = slot.holder, None
         if isinstance(trail, Trail) and trail.reported:
             state.tell("leak_returned", slot, seconds=held)

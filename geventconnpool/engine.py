@@ -20,6 +20,7 @@ from gevent.event import Event as Signal
 from geventconnpool import clock, forks
 from geventconnpool.control import Control
 from geventconnpool.core import commands
+from geventconnpool.core.calm import NOBODY
 from geventconnpool.core.condition import Features, Phase, tick_seconds
 from geventconnpool.core.orders import Order
 from geventconnpool.core.slot import Slot
@@ -30,14 +31,16 @@ from geventconnpool.desk import Desk
 from geventconnpool.errors import PoolError, WrongHub
 from geventconnpool.events import CloseReason
 from geventconnpool.herald import Herald
-from geventconnpool.lease import Lease, get_ident
+from geventconnpool.lease import Lease
 from geventconnpool.maintenance import filling, inheritance, keepalive, repairs, retirement
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.loop_watching import watcher_for
+from geventconnpool.maintenance.pinging import Pinger
 from geventconnpool.maintenance.supervision import supervise
 from geventconnpool.maintenance.watching import shut_hard
 from geventconnpool.options import PoolOptions
 from geventconnpool.reports import snapshot
+from geventconnpool.threads import get_ident, owned_here
 from geventconnpool.timers import Alarm, weakly
 
 if TYPE_CHECKING:
@@ -58,7 +61,6 @@ class Engine:
         self._pool: Callable[[], ConnectionPool[Any] | None] = weakref.ref(pool)
         self._bodies: dict[Order, Callable[..., None]] = {
             Order.CONNECT: filling.connect,
-            Order.PING: keepalive.vet,
             Order.CHECK: keepalive.vet,
             Order.RESET: keepalive.vet,
             Order.CLOSE: retirement.close,
@@ -90,6 +92,7 @@ class Engine:
         self.deadline = Alarm(self.hub.loop, weakly(weak(self._on_deadline)))
         self._alarm = Alarm(self.hub.loop, weakly(weak(self._on_alarm)))
         self.desk = Desk(self)
+        self.pinger = Pinger(self)
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False
         self._fork: Any = None
@@ -115,7 +118,7 @@ class Engine:
         self._tick.repeat(tick_seconds(self.options))
         self._fork = self.hub.loop.fork(ref=False)
         self._fork.start(forks.notice)
-        self.calm.thread = self.thread
+        self.calm.owner = owned_here()
 
     def open_here(self) -> None:
         """Open, in the thread of the caller."""
@@ -130,7 +133,7 @@ class Engine:
 
         :raises WrongHub: this is another native thread than the pool's.
         """
-        if not forks.SAME_PROCESS[0]:
+        if not forks.SAME_PROCESS:
             forks.notice()
         if self.is_inherited:
             self._revive()
@@ -172,6 +175,8 @@ class Engine:
                 self._perform(*order)
                 if orders and orders[0] is order:
                     orders.popleft()
+            if self.state.pings:
+                self.pinger.go_on()
             self._arm_alarm()
         except BaseException:  # Ctrl-C
             repairs.skip(self)
@@ -182,6 +187,13 @@ class Engine:
             self._changed.set()
             self._changed = None
         if not self.herald.is_silent:
+            self.herald.speak()
+
+    def speak(self) -> None:
+        """Tell what has happened; cheaper than `settle` where nothing is to be performed."""
+        if self._settling or self._changed is not None or self.state.orders:
+            self.settle()
+        else:
             self.herald.speak()
 
     def _perform(self, what: Order, subject: Any) -> None:
@@ -236,6 +248,7 @@ class Engine:
             self._start(slot, Order.CLOSE)
         else:
             keepalive.vetted(self, slot, job, GreenletExit())
+            keepalive.follow_up(self)
 
     def replace(self, slot: Slot) -> Slot:
         """A new record for *slot*'s connection: the old one is in the wrong hands."""
@@ -278,7 +291,7 @@ class Engine:
     # -- the loop calls
 
     def _on_tick(self) -> None:
-        if not forks.SAME_PROCESS[0]:
+        if not forks.SAME_PROCESS:
             forks.notice()
             return
         now = clock.now()
@@ -287,6 +300,7 @@ class Engine:
         if self.state.phase is not Phase.CLOSED:
             self.upkeep.tick(now)
         self.state.now = now
+        self.pinger.look()
         if not self.state.line.count:
             self.deadline.stop()
         self.arm_deadline(self.state.line.next_deadline())
@@ -308,7 +322,7 @@ class Engine:
         self.settle()
 
     def _on_descriptors(self) -> None:
-        if not forks.SAME_PROCESS[0]:
+        if not forks.SAME_PROCESS:
             forks.notice()
             return
         self.drop_lost()
@@ -354,32 +368,18 @@ class Engine:
             self.hub.loop.run_callback_threadsafe(self._close_for, pool)
 
     def _close_for(self, pool: ConnectionPool[Any]) -> None:
-        if not forks.SAME_PROCESS[0] or self.is_inherited:
+        if not forks.SAME_PROCESS or self.is_inherited:
             return
         self._pool = lambda: pool
         self.control.close(0.0)
 
     # -- waiting for anything but a connection
 
-    def can_wait(self) -> bool:
-        """Whether the current greenlet may be parked: not the loop, a hook or a listener."""
-        current = gevent.getcurrent()
-        if current is self.hub or self.herald.speaker is current:
-            return False
-        slots = list(self.state.books.slots.values())
-        return all(s.job is None or s.job.greenlet is not current for s in slots)
-
-    def wait_for(self, is_true: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until *is_true*; False if that took too long."""
-        deadline = None if timeout is None else clock.now() + timeout
-        while not is_true():
-            left = None if deadline is None else deadline - clock.now()
-            if left is not None and left <= 0:
-                return False
-            if self._changed is None or self._changed.is_set():
-                self._changed = Signal()
-            self._changed.wait(left)
-        return True
+    def wait_for_change(self, timeout: float | None) -> None:
+        """Wait until something has been performed."""
+        if self._changed is None or self._changed.is_set():
+            self._changed = Signal()
+        self._changed.wait(timeout)
 
     # -- forks
 
@@ -387,7 +387,7 @@ class Engine:
         """This process is a child: never touch what the parent talks through."""
         self.is_inherited = True
         self.calm.shut()
-        self.calm.thread = 0
+        self.calm.owner = NOBODY
         self._stop_watchers()
         inheritance.bury(self)
         if self.state.line.count or self._changed is not None:

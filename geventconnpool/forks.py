@@ -3,13 +3,14 @@
 ``os.register_at_fork`` tells of forks made by Python, at once. Servers that fork in C
 (uWSGI) skip it, and asking for the process id at every checkout would cost more than the
 checkout. So there is a page of memory that the kernel wipes in a child
-(``MADV_WIPEONFORK``, Linux 4.14): reading a byte of it costs 10 ns. Where the kernel has
-no such page, the process id is asked for after all.
+(``MADV_WIPEONFORK``, Linux 4.14): to ask whether a byte of it is zero costs 5 ns. Where the
+kernel has no such page, the process id is asked for after all.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 from typing import Protocol
@@ -33,25 +34,31 @@ class _ByProcessId:
     def __init__(self) -> None:
         self._pid = os.getpid()
 
-    def __getitem__(self, index: int) -> int:
+    def __bool__(self) -> bool:
         return os.getpid() == self._pid
 
-    def __setitem__(self, index: int, value: int) -> None:
-        self._pid = os.getpid()
+    @property
+    def value(self) -> bool:
+        """What it says; to set it is to say that this process is the one from now on."""
+        return bool(self)
+
+    @value.setter
+    def value(self, value: bool) -> None:
+        self._pid = os.getpid() if value else 0
 
 
-def _make_page() -> mmap.mmap | _ByProcessId:
+def _make_flag() -> ctypes.c_bool | _ByProcessId:
     try:
         page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         page.madvise(_MADV_WIPEONFORK)
     except (OSError, ValueError, AttributeError):
         return _ByProcessId()
-    return page
+    return ctypes.c_bool.from_buffer(page)
 
 
-SAME_PROCESS = _make_page()
-"""``SAME_PROCESS[0]`` is true as long as no fork has gone unnoticed."""
-SAME_PROCESS[0] = 1
+SAME_PROCESS = _make_flag()
+"""True as long as no fork has gone unnoticed."""
+SAME_PROCESS.value = True
 
 _heirs: WeakSet[Heir] = WeakSet()
 
@@ -71,12 +78,12 @@ _kept: list[object] = []
 
 def notice() -> None:
     """In a child: tell everybody, once."""
-    if SAME_PROCESS[0]:
+    if SAME_PROCESS:
         return
     with contextlib.ExitStack() as stack:  # all of them, even if one fails
         for heir in list(_heirs):
             stack.callback(heir.inherited)
-    SAME_PROCESS[0] = 1
+    SAME_PROCESS.value = True
 
 
 if hasattr(os, "register_at_fork"):

@@ -61,35 +61,37 @@ class Herald:
             return  # the one who speaks goes on until nothing is left
         self.speaker = getcurrent()
         escaped: BaseException | None = None
+        journal = self._journal
         try:
-            while not self.is_silent:
-                escaped = self._tell_one() or escaped
+            while journal or self._sayings:
+                if not journal:
+                    escaped = self._log_one() or escaped
+                    continue
+                event = journal.popleft()
+                for listener in self._listeners:
+                    try:
+                        listener(event)
+                    except BaseException as error:
+                        escaped = self._blame(error) or escaped
         finally:
             self.speaker = None
         if escaped is not None:
             raise escaped
 
-    def _tell_one(self) -> BaseException | None:
-        escaped = None
-        if self._journal:
-            event = self._journal.popleft()
-            for listener in self._listeners:
-                escaped = self._contain(listener, event) or escaped
-        else:
-            level, message, args = self._sayings.popleft()
-            escaped = self._contain(log.log, level, message, *args)
-        return escaped
-
-    def _contain(self, speak: Callable[..., Any], *args: Any) -> BaseException | None:
-        """Call *speak*; returns what must not be held back: Ctrl-C and the like."""
-        try:
-            speak(*args)
-        except (KeyboardInterrupt, SystemExit) as error:
+    def _blame(self, error: BaseException) -> BaseException | None:
+        """A listener has raised *error*; returned if it must not be held back."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             return error
-        except BaseException as error:
-            if speak != log.log:
-                self.say(logging.ERROR, "a listener failed (%s)", describe(error))
-            elif not isinstance(error, Exception):
-                return error  # a kill or timeout met whoever logs while a handler waited
-            # else a logger that fails has nobody to complain to
+        self.say(logging.ERROR, "a listener failed (%s)", describe(error))
+        return None
+
+    def _log_one(self) -> BaseException | None:
+        """Log the next saying; returns what must not be held back."""
+        level, message, args = self._sayings.popleft()
+        try:
+            log.log(level, message, *args)
+        except Exception:
+            pass  # a logger that fails has nobody to complain to
+        except BaseException as error:  # Ctrl-C; a kill or timeout while a handler waited
+            return error
         return None

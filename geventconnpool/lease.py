@@ -9,20 +9,15 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from gevent import monkey
-
 from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN, Slot
 from geventconnpool.errors import PoolError
 
 if TYPE_CHECKING:
     from geventconnpool.engine import Engine
 
-__all__ = ["Lease", "get_ident"]
+__all__ = ["Lease"]
 
 C = TypeVar("C")
-
-get_ident = monkey.get_original("_thread", "get_ident")
-"""The identity of the native thread, whatever is patched."""
 
 
 class Lease(Slot, Generic[C]):
@@ -56,7 +51,7 @@ class Lease(Slot, Generic[C]):
     ) -> None:
         try:
             calm = self._calm
-            if get_ident() != calm.thread:
+            if not calm.owner._is_owned():
                 self._engine.here()
             # On a calm day a clean return is a store and an append. That `since` is the very
             # object `now` says that it was taken on this path, within this tick.

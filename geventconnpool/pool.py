@@ -16,7 +16,7 @@ from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN
 from geventconnpool.engine import Engine
 from geventconnpool.errors import PoolError
 from geventconnpool.events import CloseReason, Event
-from geventconnpool.lease import Lease, get_ident
+from geventconnpool.lease import Lease
 from geventconnpool.maintenance.watching import own_fileno
 from geventconnpool.options import NOT_GIVEN, NotGiven, PoolOptions, check_timeout
 from geventconnpool.reports import refusal_error, snapshot
@@ -143,6 +143,7 @@ class ConnectionPool(Generic[C]):
         )
         ping_hook = "_keepalive" if can_ping else "_check_connection"
         self._geventconnpool = Engine(self, checked, features, ping_hook)
+        self._geventconnpool_calm = self._geventconnpool.calm
         if checked.start:
             self._geventconnpool.begin_soon()
 
@@ -190,20 +191,23 @@ class ConnectionPool(Generic[C]):
         :raises PoolTimeout: none came free in time.
         :raises PoolClosed, PoolPaused, PoolUnavailable, TooManyWaiters, WrongHub: at once.
         """
-        engine = self._geventconnpool
-        calm = engine.calm
-        if get_ident() != calm.thread or not _SAME_PROCESS[0]:
-            engine.here()
-        elif timeout is NOT_GIVEN and calm.shelf:
+        try:
+            calm = self._geventconnpool_calm
+        except AttributeError:
+            calm = self._geventconnpool.calm  # which says what is missing
+        shelf = calm.shelf
+        if not (_SAME_PROCESS and calm.owner._is_owned()):
+            self._geventconnpool.here()
+        elif timeout is NOT_GIVEN and shelf:
             # A calm day: nobody waits, nothing special is asked for. `desk` is careful.
-            slot = calm.pick()
+            slot = shelf.pop()
             if slot.state is IDLE:
                 slot.state = TAKEN
                 slot.since = calm.now  # type: ignore[assignment]
                 slot.uses += 1
                 return slot  # type: ignore[return-value]
-            engine.state.books.exorcise(slot)
-        return engine.desk.acquire(timeout)  # type: ignore[return-value]
+            self._geventconnpool.state.books.exorcise(slot)
+        return self._geventconnpool.desk.acquire(timeout)  # type: ignore[return-value]
 
     def acquire(self, blocking: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""

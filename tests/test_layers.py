@@ -17,7 +17,7 @@ ROWS = [
     ["errors", "events"],
     ["options"],
     ["core"],
-    ["clock", "forks"],
+    ["clock", "forks", "threads"],
     ["backoff", "herald", "timers", "reports"],
     ["retries"],
     ["transports"],

@@ -31,13 +31,12 @@ class Books:
     """Registry of slots, with a shelf of the idle ones in the order in which they came back."""
 
     def __init__(self, newest_first: bool, new_slot: Callable[[int, float], Slot]) -> None:
-        self._newest_first = newest_first
         self._new_slot = new_slot
         self.slots: dict[int, Slot] = {}
         self.shelf: deque[Slot] = deque()
-        """Idle slots, last used on the right. May hold ghosts: entries gone stale."""
-        self.calm = Calm(self.shelf, newest_first)
-        self._pick: Callable[[], Slot] = self.shelf.pop if newest_first else self.shelf.popleft
+        """Idle slots, the next one on the right. May hold ghosts: entries gone stale."""
+        self._put = self.shelf.append if newest_first else self.shelf.appendleft
+        self.calm = Calm(self.shelf, self._put)
         self._ghosts = 0
         self._elsewhere = {CONNECTING: 0, CHECKING: 0, CLOSING: 0}
         self._by_connection: dict[int, Slot] = {}
@@ -109,7 +108,7 @@ class Books:
         if state in self._elsewhere:
             self._elsewhere[state] += 1
         elif state is IDLE:
-            self._shelve(slot)
+            self.put(slot)
         elif state is CLOSED:
             self._strike(slot)
         elif slot.ghost:  # about to be used: it must not be on the shelf twice afterwards
@@ -118,17 +117,26 @@ class Books:
     def pop(self) -> Slot | None:
         """Take the next idle slot off the shelf."""
         while self.shelf:
-            slot = self._pick()
+            slot = self.shelf.pop()
             if slot.state is IDLE:
-                slot.become(TAKEN)
+                slot.state = TAKEN
                 return slot
             self.exorcise(slot)
         return None
 
+    def put(self, slot: Slot) -> None:
+        """Put *slot*, which is idle now, on the shelf."""
+        calm = self.calm
+        if calm.now is None and calm.shelf is self.shelf:
+            calm.shut()  # not to be taken before it is known who may
+        if slot.ghost:  # its old entry, in its old place, is true again
+            self.exorcise(slot)
+        else:
+            self._put(slot)
+
     def claim(self, slot: Slot) -> None:
         """Take idle *slot*; cheap where it is the one to be handed out next."""
-        end = self.shelf[-1] if self._newest_first else self.shelf[0]
-        if end is slot:
+        if self.shelf[-1] is slot:
             self.pop()
         else:
             self.move(slot, TAKEN)
@@ -140,16 +148,12 @@ class Books:
 
     def idle_slots(self) -> Iterator[Slot]:
         """The idle slots, in the order in which they would be handed out."""
-        shelf = reversed(self.shelf) if self._newest_first else iter(self.shelf)
-        return (slot for slot in shelf if slot.state is IDLE)
+        return (slot for slot in reversed(self.shelf) if slot.state is IDLE)
 
     def to_cold_end(self, slot: Slot) -> None:
         """Make idle *slot* the last to be handed out."""
         self.shelf.remove(slot)
-        if self._newest_first:
-            self.shelf.appendleft(slot)
-        else:
-            self.shelf.append(slot)
+        self.shelf.appendleft(slot)
 
     # -- connections
 
@@ -187,14 +191,6 @@ class Books:
         return chain(self.slots.values(), self._by_connection.values(), self.shelf)
 
     # -- inside
-
-    def _shelve(self, slot: Slot) -> None:
-        if self.calm.now is None:
-            self.calm.shut()  # not to be taken before it is known who may
-        if slot.ghost:  # its old entry, in its old place, is true again
-            self.exorcise(slot)
-        else:
-            self.shelf.append(slot)
 
     def _haunt(self, slot: Slot) -> None:
         """Leave the entry of *slot* behind: taking it out of the middle would cost more."""

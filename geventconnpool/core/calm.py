@@ -8,29 +8,40 @@ path. One small object, so that the calm path has few steps (each is about 2 % o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Callable
+from typing import Any
 
 from geventconnpool.core.slot import Slot
 
-__all__ = ["Calm"]
+__all__ = ["NOBODY", "Calm"]
+
+
+class _Nobody:
+    """Stands for a thread that nobody runs in."""
+
+    def _is_owned(self) -> bool:
+        return False
+
+
+NOBODY = _Nobody()
 
 
 class Calm:
     """Open while an idle slot may be taken, and brought back, without a thought."""
 
-    __slots__ = ("_shelf", "now", "pick", "put", "shelf", "thread")
+    __slots__ = ("_nothing", "_shelf", "now", "owner", "put", "shelf")
 
-    def __init__(self, shelf: deque[Slot], newest_first: bool) -> None:
+    def __init__(self, shelf: deque[Slot], put: Callable[[Slot], None]) -> None:
         self._shelf = shelf
-        self.shelf: Sized = ()
-        """The idle slots; empty while it is shut."""
-        self.pick: Callable[[], Slot] = shelf.pop if newest_first else shelf.popleft
-        """Takes the entry to be handed out next."""
-        self.put: Callable[[Slot], None] = shelf.append
+        self._nothing: deque[Slot] = deque()
+        self.shelf = self._nothing
+        """The idle slots, the next one on the right; empty while it is shut."""
+        self.put = put
+        """Puts one back."""
         self.now: float | None = None
         """The coarse clock. A clean return within its tick needs no arithmetic."""
-        self.thread = 0
-        """The native thread that the pool lives in; 0 while it does not live."""
+        self.owner: Any = NOBODY
+        """``_is_owned()`` is true in the native thread that the pool lives in, while it lives."""
 
     def open(self, now: float) -> None:
         """Let idle slots be taken."""
@@ -39,7 +50,7 @@ class Calm:
 
     def shut(self) -> None:
         """Have everybody take the careful path."""
-        self.shelf = ()
+        self.shelf = self._nothing
         self.now = None
 
     @property

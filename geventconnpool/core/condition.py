@@ -86,10 +86,13 @@ class Condition:
         self.counters = Counters()
         self.unproven: set[Slot] = set()
         self.pinging: set[Slot] = set()
+        self.pings: deque[Slot] = deque()
+        """Those of them whose ping was ordered and has not begun."""
         self.orders: deque[tuple[Order, Any]] = deque()
         self.journal: deque[Event] | None = deque() if options.listeners else None
         """Events not told yet; None where nobody listens."""
         self.name = options.name or ""
+        self.started = Event("acquire_started", self.name)
         self.now = now
         """A coarse clock: the time of the last tick."""
         self.is_simple = not (
@@ -101,6 +104,10 @@ class Condition:
         """Whether no option asks for a second look at every single checkout."""
         self.is_well = False
         """Whether the pool is simple and serves, and nothing speaks against waiting."""
+        self.is_undisturbed = False
+        """Whether what comes back in order may go on the shelf without a second thought."""
+        self.is_full = False
+        """Whether there are as many slots as there may be."""
         self.was_shrunk = False
         """Whether connections beyond the size may still be out."""
         self.stirred = False
@@ -116,6 +123,8 @@ class Condition:
     def refusal(self, now: float) -> str | None:
         """Why nobody is served at present, in the words of ``acquire_failed``; None if they are."""
         if self.phase is Phase.OPEN:
+            if self.pacer.down_since is None:
+                return None
             return "unavailable" if self.is_unavailable(now) else None
         return "paused" if self.phase is Phase.PAUSED else "closed"
 
@@ -224,6 +233,19 @@ class Condition:
         if self.journal is not None:
             number = None if slot is None else slot.id
             self.journal.append(Event(kind, self.name, number, **fields))
+
+    def tell_taken(self, slot: Slot) -> None:
+        """Note that *slot* was asked for and got at once, if anybody listens."""
+        if self.journal is not None:
+            if slot.taken is None:  # always the same: made once
+                slot.taken = Event("connection_acquired", self.name, slot.id, None, 0.0)
+            self.journal.append(self.started)
+            self.journal.append(slot.taken)
+
+    def tell_released(self, slot: Slot, held: float) -> None:
+        """Note that *slot* was brought back, if anybody listens."""
+        if self.journal is not None:
+            self.journal.append(Event("connection_released", self.name, slot.id, None, held))
 
 
 def tick_seconds(options: PoolOptions) -> float:

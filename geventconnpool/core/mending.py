@@ -33,7 +33,7 @@ def give_up(state: PoolState, slot: Slot, now: float) -> None:
 
 def _mend_work(state: PoolState, now: float) -> list[str]:
     """Put somebody to work wherever nobody is."""
-    ordered = {id(subject) for _, subject in state.orders}
+    ordered = {id(subject) for _, subject in state.orders} | set(map(id, state.pings))
     idlers = [
         slot
         for slot in state.books.slots.values()

@@ -15,7 +15,7 @@ class Order(enum.Enum):
     ABANDON = "abandon"
     """(slot) Stop whatever its greenlet does; nobody wants the outcome."""
     PING = "ping"
-    """(slot) Ping it, though nobody asked for it."""
+    """(slot) Ping it, though nobody asked for it. These stand in a line of their own."""
     CHECK = "check"
     """(slot) Check it: somebody wants it, or left it in doubt."""
     RESET = "reset"

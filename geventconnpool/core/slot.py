@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geventconnpool.events import CloseReason
+    from geventconnpool.events import CloseReason, Event
 
 __all__ = [
     "ACTIVE",
@@ -82,6 +82,7 @@ class Slot:
         "since",
         "started",
         "state",
+        "taken",
         "unreset",
         "uses",
     )
@@ -117,6 +118,9 @@ class Slot:
         """It came back in doubt: reset it once it has passed its check."""
         self.aside = False
         """It came back in doubt, and goes to the cold end once it is reset."""
+
+        self.taken: Event | None = None
+        """What is told when it is got without waiting."""
 
         # What the performing side keeps here.
         self.job: Any = None

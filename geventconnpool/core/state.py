@@ -54,8 +54,7 @@ class PoolState(Condition):
         else:
             line.enter(waiter, common)
         self.calm.now = None  # whoever brings something back is to think of those who wait
-        books = self.books
-        if not books.shelf and len(books.slots) == self.size:
+        if self.is_full and not self.books.shelf:
             return False  # all that there may be is out, or on its way
         self.settle(now)
         return True
@@ -120,28 +119,44 @@ class PoolState(Condition):
         """Give plain *slot*, back in order, to the longest waiter: the shortest way.
 
         None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
-        It stays the first in the line, as a dead entry, so that it is found if that goes wrong.
         """
         line = self.line
-        if not (line.count and slot.plain and self.is_simple) or self.was_shrunk:
+        if not (line.count and slot.plain and self.is_well):
             return None
         order = line.order
         try:
-            while not order[0].waiting:  # Line.first, without the call: every hand-off comes here
+            waiter = order[0]
+            while not waiter.waiting:  # Line.first, without the call: every hand-off comes here
                 order.popleft()
+                waiter = order[0]
         except IndexError:  # the count is wrong, and will be mended
             return None
-        waiter = order[0]
         self.counters.use_seconds += now - slot.since
         slot.since = now
         slot.uses += 1
         slot.state = TAKEN
+        line.served = waiter  # it is found there if what follows is broken off
         waiter.slot = slot
         waiter.waiting = False
+        order.popleft()
         line.count -= 1
         if not line.count:
             self.calm.now = self.now
         return waiter
+
+    def shelve(self, slot: Slot, now: float) -> bool:
+        """Put plain *slot*, back in order, on the shelf: the shortest way where nobody waits.
+
+        False if it takes more thought; nothing has changed then.
+        """
+        if self.line.count or not (slot.plain and self.is_undisturbed):
+            return False
+        self.stirred = True
+        self.counters.use_seconds += now - slot.since
+        slot.since = now
+        slot.state = IDLE
+        self.books.put(slot)
+        return True
 
     def set_aside(self, slot: Slot, now: float) -> None:
         """*slot* comes back in doubt and cannot be asked: keep it, to be handed out last."""
@@ -259,22 +274,34 @@ class PoolState(Condition):
         else:
             self._pass_on(slot, now, checked=how is not Order.RESET, news=news)
 
+    def pinged(self, slot: Slot, now: float) -> bool:
+        """The ping of plain *slot* has passed: back to the shelf, by the shortest way.
+
+        False if it takes more thought; nothing has changed then.
+        """
+        if self.line.count or not slot.plain or self.phase is not Phase.OPEN or self.was_shrunk:
+            return False
+        self.pinging.discard(slot)
+        slot.proved = now
+        self.books.move(slot, IDLE)
+        return True
+
     # -- the common end of every verb
 
     def settle(self, now: float) -> None:
         """See to those who wait, and to the connections that are missing."""
         self.stirred = True
-        self.is_well = self.is_simple and self.phase is Phase.OPEN and self.pacer.down_since is None
         if self.phase is Phase.OPEN:
             self._serve_line(now)
             self._fill(now)
             self._tell_if_ready()
-        if (
-            self.is_simple
-            and self.phase is Phase.OPEN
-            and not self.line.count
-            and not self.is_surplus()
-        ):
+        self.is_full = len(self.books.slots) == self.size
+        self.is_undisturbed = (
+            self.phase is Phase.OPEN and not self.features.reset and not self.is_surplus()
+        )
+        serves = self.is_simple and self.is_undisturbed
+        self.is_well = serves and self.pacer.down_since is None
+        if serves and not self.line.count:
             self.calm.open(self.now)
         else:
             self.calm.shut()
@@ -378,4 +405,5 @@ class PoolState(Condition):
     def start_ping(self, slot: Slot, now: float) -> None:
         """Ping idle *slot*."""
         self.pinging.add(slot)
-        self._vet(slot, Order.PING, now)
+        self.books.move(slot, CHECKING)
+        self.pings.append(slot)

@@ -52,11 +52,11 @@ class Upkeep:
         not wait for a ping while another connection could serve it. *at_least* so many are
         started all the same: pings that hang must not hold up the others.
         """
+        if not self._to_ping:
+            return
         books = self._state.books
-        while self._to_ping:
-            most = min(MOST_PINGS, max(1, (books.idle + books.checking) // 2))
-            if books.checking >= most and at_least <= 0:
-                return
+        most = min(MOST_PINGS, max(1, (books.idle + books.checking) // 2))
+        while self._to_ping and (books.checking < most or at_least > 0):
             slot = self._to_ping.popleft()
             asked = slot in self._asked
             self._asked.discard(slot)
@@ -92,13 +92,14 @@ class Upkeep:
             slot.overdue = True
             slot.refresh_plain()
             self._overdue.append(slot)
+        ping_at = self._ping_at(slot, now)
         if slot.state is IDLE:
             if self._is_idle_for_too_long(slot, now):
                 self._state.retire(slot, CloseReason.IDLE, now)
                 return
-            if self._ping_at(slot, now) <= now:
+            if ping_at <= now:
                 self._to_ping.append(slot)
-        next_look = self._next_look(slot, now)
+        next_look = self._next_look(slot, now, ping_at)
         if next_look < math.inf:
             self._state.agenda.enter(next_look, slot)
 
@@ -115,19 +116,18 @@ class Upkeep:
             return math.inf
         return interval + (now if slot.is_out else max(slot.since, slot.proved))
 
-    def _next_look(self, slot: Slot, now: float) -> float:
+    def _next_look(self, slot: Slot, now: float, ping_at: float) -> float:
         """When something about *slot* can be due at the earliest, if it is left alone.
 
         What is due already and could not be done is looked at again after the interval.
         """
         options = self._state.options
-        ping_at = self._ping_at(slot, now)
-        if ping_at <= now and options.keepalive is not None:
-            ping_at = now + options.keepalive
-        looks = [ping_at]
+        look_at = ping_at
+        if look_at <= now and options.keepalive is not None:
+            look_at = now + options.keepalive
         if options.idle_timeout is not None:
             closes_at = slot.since + options.idle_timeout
-            looks.append(closes_at if closes_at > now else now + options.idle_timeout / 4)
+            look_at = min(look_at, closes_at if closes_at > now else now + options.idle_timeout / 4)
         if slot.retire_at is not None and not slot.overdue:
-            looks.append(slot.retire_at)
-        return min(looks)
+            look_at = min(look_at, slot.retire_at)
+        return look_at

@@ -60,6 +60,8 @@ class Line:
         """All of them, and dead entries of those who have left."""
         self.count = 0
         """How many wait. Plain, for it is read at every blocked checkout."""
+        self.served: Waiter | None = None
+        """Who was served last by the shortest way, and may not be woken yet."""
         self.sent_away = 0
         """How many were refused and do not know it yet."""
         self._common: deque[Waiter] = deque()
@@ -181,7 +183,8 @@ class Line:
     def records(self) -> Iterator[Slot]:
         """The slots that somebody was served with, as often as entries refer to them."""
         special = (entry[2] for entry in self.special)
-        waiters = {id(one): one for one in chain(self.order, self._common, special)}
+        served = [] if self.served is None else [self.served]
+        waiters = {id(one): one for one in chain(self.order, self._common, special, served)}
         return (one.slot for one in waiters.values() if one.slot is not None)
 
     def mistakes(self) -> list[str]:

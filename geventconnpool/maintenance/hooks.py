@@ -15,7 +15,7 @@ from geventconnpool.errors import PoolTimeout
 from geventconnpool.maintenance.keeper import Keeper
 from geventconnpool.reports import snapshot
 
-__all__ = ["bounded", "clear_frames"]
+__all__ = ["bounded", "clear_frames", "say_if_late", "timed_out"]
 
 
 def bounded(
@@ -34,17 +34,29 @@ def bounded(
     except BaseException as error:
         if error is not timer:
             raise
-        message = f"pool {keeper.state.name!r}: {name} took longer than {option} ({limit:g} s)"
-        raise PoolTimeout(message, snapshot(keeper.state)) from None
+        raise timed_out(keeper, option, name) from None
     finally:
         timer.close()
-    if (took := clock.now() - began) > limit:
+    say_if_late(keeper, began, option, name)
+    return result
+
+
+def timed_out(keeper: Keeper, option: str, name: str) -> PoolTimeout:
+    """The error of hook *name*, which has not returned in the time that *option* gives it."""
+    limit: float = getattr(keeper.options, option)
+    message = f"pool {keeper.state.name!r}: {name} took longer than {option} ({limit:g} s)"
+    return PoolTimeout(message, snapshot(keeper.state))
+
+
+def say_if_late(keeper: Keeper, began: float, option: str, name: str) -> None:
+    """Hook *name* has returned: tell if that should not have taken so long."""
+    took, limit = clock.now() - began, getattr(keeper.options, option)
+    if took > limit:
         keeper.say(
             logging.WARNING,
             "%s swallowed its deadline: it took %.1f s, %s is %g s",
             name, took, option, limit,
         )  # fmt: skip
-    return result
 
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11

@@ -15,10 +15,10 @@ class Job:
 
     __slots__ = ("began", "greenlet", "how", "reported", "timer")
 
-    def __init__(self, how: Order, began: float) -> None:
+    def __init__(self, how: Order, began: float, greenlet: Any = None) -> None:
         self.how = how
         self.began = began
-        self.greenlet: Any = None
+        self.greenlet = greenlet
         self.timer: Any = None
         self.reported = False
         """Whether it was said already that it is late."""

@@ -1,4 +1,4 @@
-"""Asking connections how they are: pings, checks and resets, each in a greenlet of its own."""
+"""Asking connections how they are: checks and resets, and what follows from these and pings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geventconnpool.maintenance.hooks import bounded, clear_frames
 from geventconnpool.maintenance.jobs import Job
 from geventconnpool.maintenance.keeper import Keeper
 
-__all__ = ["vet", "vetted"]
+__all__ = ["follow_up", "vet", "vetted"]
 
 HOOKS = {
     Order.CHECK: "_check_connection",
@@ -23,20 +23,20 @@ HOOKS = {
 
 def vet(keeper: Keeper, slot: Slot, job: Job) -> None:
     """Run the hook for the job on *slot*'s connection."""
-    name = keeper.ping_hook if job.how is Order.PING else HOOKS[job.how]
+    name, failure = HOOKS[job.how], None
     try:
         bounded(keeper, keeper.hook(name), (slot.connection,), "keepalive_timeout", name)
     except BaseException as error:
         clear_frames(error)
-        vetted(keeper, slot, job, error)
-    else:
-        vetted(keeper, slot, job, None)
+        failure = error
+    vetted(keeper, slot, job, failure)
+    follow_up(keeper)
 
 
-def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) -> None:
-    """The hook is through with *slot*, or was stopped by *error*."""
+def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) -> bool:
+    """The hook is through with *slot*, or was stopped by *error*. True if nothing follows."""
     if not job.finish(slot):
-        return
+        return True
     state, now, how = keeper.state, clock.now(), job.how
     said = None if error is None else describe(error)
     if how is not Order.RESET:
@@ -50,6 +50,13 @@ def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) ->
     else:
         failure = keeper.watcher.fault(slot)
     answered = error is None and how is not Order.RESET and state.features.ping
+    if failure is None and answered and how is Order.PING and state.pinged(slot, now):
+        return True
     state.vetted(slot, how, failure, now, proof=answered)
-    keeper.upkeep.start_pings(now)
+    return False
+
+
+def follow_up(keeper: Keeper) -> None:
+    """Go on with the pings for which there is room now, and perform what was decided."""
+    keeper.upkeep.start_pings(clock.now())
     keeper.settle()

@@ -65,7 +65,7 @@ def _note(engine: Engine, what: str) -> None:
 def _end_use(engine: Engine, slot: Slot, now: float) -> None:
     held = now - slot.since
     engine.state.counters.use_seconds += held
-    engine.state.tell("connection_released", slot, seconds=held)
+    engine.state.tell_released(slot, held)
     slot.holder = None
 
 
@@ -113,7 +113,7 @@ def _records(engine: Engine) -> Iterator[Slot]:
     """Every reference of the pool to a slot that is out."""
     state = engine.state
     keepers = (state.books, state.line, state.agenda, engine.upkeep, engine.watcher)
-    return chain(state.unproven, *(keeper.records() for keeper in keepers))
+    return chain(state.unproven, state.pings, *(keeper.records() for keeper in keepers))
 
 
 def _references(slots: list[Any]) -> list[int]:

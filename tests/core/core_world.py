@@ -67,9 +67,9 @@ class World:
 
     def perform(self) -> None:
         """Begin everything that was ordered."""
-        orders = self.state.orders
-        while orders:
-            what, subject = orders.popleft()
+        orders, pings = self.state.orders, self.state.pings
+        while orders or pings:
+            what, subject = orders.popleft() if orders else (Order.PING, pings.popleft())
             if what is Order.WAKE:
                 self.woken.append(subject)
             elif what is Order.PAUSE:

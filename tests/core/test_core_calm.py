@@ -56,13 +56,13 @@ def test_an_option_that_asks_for_a_second_look_leaves_no_day_calm(option):
 def test_the_short_way_hands_out_what_the_long_way_would(order, expected):
     world = filled(3, order=order)
 
-    assert world.state.calm.pick().id == expected
+    assert world.state.calm.shelf.pop().id == expected
 
 
 def test_what_is_put_back_the_short_way_is_on_the_shelf():
     world = filled(2)
     calm = world.state.calm
-    slot = calm.pick()
+    slot = calm.shelf.pop()
 
     calm.put(slot)
 

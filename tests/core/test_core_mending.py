@@ -30,6 +30,7 @@ def mended(world: World) -> list[str]:
 def torn(world: World, slot: Slot) -> None:
     """Whoever was at work on *slot*, or was to be, is gone."""
     world.state.orders.clear()
+    world.state.pings.clear()
     world.jobs.pop(slot, None)
     slot.job = None
 
@@ -140,6 +141,7 @@ def test_a_pause_that_nobody_draws_is_drawn():
     assert world.state.pacer.resume_at == math.inf
     assert mend(world.state, world.now) == []  # it is ordered
     world.state.orders.clear()
+    world.state.pings.clear()
 
     assert mended(world) == ["the pause after a failed connect had no end"]
 

@@ -109,7 +109,7 @@ class Walk(World):
         if len(self.held) + len(self.served) + len(self.queue) >= self.crowd:
             return
         if kind < 0.6 and calm.shelf:
-            slot = calm.pick()
+            slot = calm.shelf.pop()
             if slot.state is IDLE:
                 slot.state = TAKEN
                 slot.since = calm.now

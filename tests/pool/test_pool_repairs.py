@@ -287,7 +287,7 @@ class TestAcquires:
     """What was interrupted on its way to the caller is taken back."""
 
     def test_calm_one_between_the_shelf_and_the_hand(self, sim, pool, told):
-        engine_of(pool).calm.pick()
+        engine_of(pool).state.books.shelf.pop()
         sim.advance(2)
 
         assert told() != []

@@ -9,6 +9,7 @@ import pytest
 from pool_world import NotingPool, PingingPool, at, gauges, outcome_of, story
 
 from geventconnpool import Backoff, ConnectionPool, PoolTimeout, backoff
+from geventconnpool.maintenance import pinging
 from geventconnpool.testing import FakePeer
 
 STEADY = Backoff(base=0.1, cap=5.0, jitter="none")
@@ -189,7 +190,7 @@ class TestKeepalive:
         assert pool.goodbyes == [(1, "unchecked")]
         assert gauges(pool) == {"idle": 1}
 
-    def test_ping_killed_before_it_began_costs_no_place(self, sim):
+    def test_whoever_is_killed_before_they_ping_is_replaced(self, sim):
         pool = PingingPool(FakePeer(), 1, keepalive=5)
         pool.wait_ready()
 
@@ -203,8 +204,8 @@ class TestKeepalive:
         sim.advance(6)
 
         assert sim.inject is None
-        assert pool.pinged == []
-        assert pool.goodbyes == [(1, "unchecked")]
+        assert len(pool.pinged) == 1
+        assert pool.goodbyes == []
         assert gauges(pool) == {"idle": 1}
 
     def test_paused_pool_goes_on_pinging(self, sim):
@@ -214,6 +215,92 @@ class TestKeepalive:
         sim.advance(20)
 
         assert len(pool.pinged) == 3
+
+
+class TestPingsTogether:
+    """Quick pings share a greenlet; those that wait for a peer hold up nobody."""
+
+    def test_pings_that_need_not_wait_are_made_by_one_greenlet(self, sim):
+        class Quick(PingingPool):
+            def _keepalive(self, c):
+                self.pinged.append(c.number)
+                pingers.add(gevent.getcurrent())
+
+        pingers = set()
+        pool = Quick(FakePeer(), 50, keepalive=10)
+        pool.wait_ready()
+        sim.advance(11)
+
+        assert sorted(pool.pinged) == list(range(1, 51))
+        assert len(pingers) == 1
+        assert gauges(pool) == {"idle": 50}
+        assert pool.stats().pings == 50
+
+    def test_pings_that_wait_are_made_side_by_side(self, sim):
+        class Counted(PingingPool):
+            def _keepalive(self, c):
+                began.append(sim.now)
+                super()._keepalive(c)
+
+        began, peer = [], FakePeer()
+        pool = Counted(peer, 20, keepalive=10)
+        pool.wait_ready()
+        peer.latency = 0.5
+        sim.advance(12)
+
+        assert began == [began[0]] * 10 + [began[0] + 0.5] * 10  # half of the idle ones at once
+
+    def test_the_deadline_counts_from_the_ping_that_hangs(self, sim):
+        class SixthHangs(PingingPool):
+            def _keepalive(self, c):
+                self.pinged.append(sim.now)
+                if len(self.pinged) == 6:
+                    sim.sleep(1000)
+
+        pool = SixthHangs(FakePeer(), 10, keepalive=10, keepalive_timeout=2)
+        pool.wait_ready()
+        sim.advance(14)
+
+        (end,) = [e for e in pool.events.of("connection_pinged") if e.error]
+        assert end.seconds == 2
+        assert "keepalive_timeout" in end.error
+        assert len([at for at in pool.pinged if at == pool.pinged[0]]) == 10
+
+    def test_a_ping_that_is_killed_does_not_end_the_others(self, sim):
+        class Suicidal(PingingPool):
+            def _keepalive(self, c):
+                self.pinged.append(c.number)
+                if len(self.pinged) == 2:
+                    raise gevent.GreenletExit
+
+        pool = Suicidal(FakePeer(), 10, keepalive=10)
+        pool.wait_ready()
+        sim.advance(11)
+
+        assert len(pool.pinged) == 10
+        assert [reason for _, reason in pool.goodbyes] == ["unchecked"]
+
+    def test_whoever_was_never_started_is_replaced_on_the_next_tick(self, sim):
+        pool = PingingPool(FakePeer(), 4, keepalive=10)
+        pool.wait_ready()
+        pinger = pool._geventconnpool.pinger
+        pinger._worker = pinging._Worker()  # and there it was broken off
+        sim.advance(12)
+
+        assert len(pool.pinged) == 4
+
+    def test_check_asks_all_with_one_greenlet(self, sim):
+        class Quick(PingingPool):
+            def _keepalive(self, c):
+                pingers.add(gevent.getcurrent())
+
+        pingers = set()
+        pool = Quick(FakePeer(), 30)
+        pool.wait_ready()
+
+        assert pool.check() == 0
+        assert len(pingers) == 1
+        assert pool.stats().pings == 30
 
 
 class TestIdleTimeout:

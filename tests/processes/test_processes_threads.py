@@ -9,7 +9,7 @@ from gevent.event import Event as Signal
 from relatives import PATIENCE
 
 from geventconnpool import ConnectionPool, WrongHub
-from geventconnpool.lease import get_ident
+from geventconnpool.threads import get_ident
 
 ORDERS = {
     "get": lambda pool, c: pool.get(),

@@ -94,7 +94,7 @@ class ChildWorld(World):
         self.is_child = True
         self.disown(*self.peer.open)
         self.right = 0  # the child counts anew
-        forks.SAME_PROCESS[0] = 0
+        forks.SAME_PROCESS.value = False
         forks.notice()
 
     def disown(self, *connections: Link) -> None:

@@ -90,8 +90,8 @@ DECIDING = [
     Mutant(
         "books-claim-from-the-other-end",
         "core/books.py",
-        "end = self.shelf[-1] if self._newest_first else self.shelf[0]",
-        "end = self.shelf[0] if self._newest_first else self.shelf[-1]",
+        "if self.shelf[-1] is slot:",
+        "if self.shelf[0] is slot:",
         "asks for one connection and pops another",
     ),
     Mutant(
@@ -112,8 +112,8 @@ DECIDING = [
     Mutant(
         "books-doubtful-one-first",
         "core/books.py",
-        "self.shelf.appendleft(slot)\n        else:\n            self.shelf.append(slot)",
-        "self.shelf.append(slot)\n        else:\n            self.shelf.appendleft(slot)",
+        "self.shelf.remove(slot)\n        self.shelf.appendleft(slot)",
+        "self.shelf.remove(slot)\n        self.shelf.append(slot)",
         "the wrong end: what is in doubt is handed out next",
         tests=("tests/pool/test_pool_exits.py::TestAnyOtherException",),
     ),
@@ -121,15 +121,15 @@ DECIDING = [
     Mutant(
         "calm-shelf-stays-open",
         "core/calm.py",
-        "self.shelf = ()\n        self.now = None",
+        "self.shelf = self._nothing\n        self.now = None",
         "self.now = None",
         "newcomers overtake those who wait, and are served by a pool that is paused",
     ),
     Mutant(
         "calm-returns-stay-open",
         "core/calm.py",
-        "self.shelf = ()\n        self.now = None",
-        "self.shelf = ()",
+        "self.shelf = self._nothing\n        self.now = None",
+        "self.shelf = self._nothing",
         "what comes back is shelved beside those who wait",
     ),
     # -- the verbs of the state
@@ -169,14 +169,14 @@ DECIDING = [
     Mutant(
         "state-fast-path-forgets-the-doomed",
         "core/state.py",
-        "if not (line.count and slot.plain and self.is_simple)",
-        "if not (line.count and self.is_simple)",
+        "if not (line.count and slot.plain and self.is_well)",
+        "if not (line.count and self.is_well)",
         "a generation check forgotten: the drained connection goes straight to the next",
     ),
     Mutant(
         "state-fast-path-serves-the-dead",
         "core/state.py",
-        "while not order[0].waiting:  # Line.first",
+        "while not waiter.waiting:  # Line.first",
         "while False:  # Line.first",
         "the check that somebody still waits is forgotten where it is copied",
     ),

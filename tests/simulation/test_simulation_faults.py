@@ -23,7 +23,7 @@ ROOT = PACKAGE.parent
 
 SWITCH_POINTS = {
     "desk._wait",
-    "engine.wait_for",
+    "engine.wait_for_change",
     "maintenance.filling._describe",
     "maintenance.hooks.bounded",
     "maintenance.retirement.close",

@@ -204,7 +204,7 @@ class TestChildhood:
         assert record.failure is None
         assert forks._heirs is heirs
         assert forks._kept == kept
-        assert forks.SAME_PROCESS[0]
+        assert forks.SAME_PROCESS
 
     @pytest.mark.parametrize("act", ["send", "close"])
     def test_a_byte_or_goodbye_on_the_parents_connection_is_seen(
