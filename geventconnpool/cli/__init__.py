@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"geventconnpool {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    options.add_bench(commands)
     options.add_demo(commands)
     options.add_demo_server(commands)
     options.add_diagnose(commands)

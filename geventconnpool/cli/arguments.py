@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "module_name", "seconds", "whole_number"]
+__all__ = ["Parser", "module_name", "one_of", "seconds", "whole_number"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,3 +56,14 @@ def module_name(text: str) -> str:
     if all(part.isidentifier() for part in text.split(".")):
         return text
     raise argparse.ArgumentTypeError(f"must be the name of a module, not {text!r}")
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """A reader of one of *names*; unlike ``choices`` it leaves it open whether there is any."""
+
+    def read(text: str) -> str:
+        if text in names:
+            return text
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, not {text!r}")
+
+    return read

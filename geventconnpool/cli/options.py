@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import TYPE_CHECKING
 
-from geventconnpool.cli.arguments import Parser, module_name, seconds, whole_number
+from geventconnpool.cli.arguments import Parser, module_name, one_of, seconds, whole_number
+from geventconnpool.cli.bench import catalogue
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
 
-__all__ = ["add_demo", "add_demo_server", "add_diagnose"]
+__all__ = ["add_bench", "add_demo", "add_demo_server", "add_diagnose"]
 
 _LARGEST = 10_000
 _DAY = 86_400.0
@@ -26,6 +28,19 @@ Ctrl-C ends it early, with the summary so far; a second one does not wait for th
 
 By hand: `kill -9` the server whose number the demo shows. After --restart-after seconds
 it is started again on the same port.
+"""
+
+_BENCH = """\
+Tell what the pool costs on this machine, beside the least that anything of its kind can
+cost and beside the other pools that are installed. Every figure is a ratio of things
+measured side by side in one process, the median over many short rounds.
+
+Without a question: a short look at everyday use. The questions are
+{questions}.
+Other pools to compare with: pip install 'geventconnpool[bench]'
+
+Exit status: 0 if all was answered, 1 if not (with --check also if a bar is missed),
+2 for wrong options or a missing library.
 """
 
 _DIAGNOSE = """\
@@ -47,6 +62,28 @@ def _add(commands: Commands, name: str, module: str, help: str, text: str) -> Pa
     )
     parser.set_defaults(module=module, refuse=parser.error)
     return parser
+
+
+def add_bench(commands: Commands) -> None:
+    """What the pool costs."""
+    known, number = catalogue.known(), whole_number
+    text = _BENCH.format(questions=textwrap.fill(", ".join([*known, "all"]), 88))
+    parser = _add(
+        commands,
+        "bench",
+        "geventconnpool.cli.bench.run",
+        "what the pool costs on this machine",
+        text,
+    )
+    add = parser.add_argument
+    add("questions", type=one_of([*known, "all"]), nargs="*", metavar="QUESTION")
+    add("--rounds", type=number(1, 10_000), help="default: 60; 20 for a short look")
+    add("--seed", type=number(0, 10**18 - 1), help="of the order in each round (default: 1)")
+    add("--quick", action="store_true", help="leave out what takes long")
+    add("--check", action="store_true", help="exit status 1 if a bar is missed")
+    add("--json", metavar="FILE", help="write all of it into FILE")
+    add("--plot", metavar="FOLDER", help="draw it, as SVG and PNG (needs matplotlib)")
+    add("--from", dest="source", metavar="FILE", help="show a run again that --json has written")
 
 
 def add_demo(commands: Commands) -> None:

@@ -239,8 +239,8 @@ DECIDING = [
     Mutant(
         "state-ping-never-over",
         "core/state.py",
-        "self.pinging.discard(slot)\n",
-        "\n",
+        "self.pinging.discard(slot)\n        reason",
+        "reason",
         "a missing discard: it counts as being pinged for ever",
     ),
     Mutant(

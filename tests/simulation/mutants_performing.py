@@ -513,8 +513,8 @@ PERFORMING = [
     Mutant(
         "herald-newest-first",
         "herald.py",
-        "event = self._journal.popleft()",
-        "event = self._journal.pop()",
+        "event = journal.popleft()",
+        "event = journal.pop()",
         "the wrong end of a deque",
         tests=("tests/pool/test_pool_checkout.py::TestEvents",),
     ),
@@ -529,8 +529,8 @@ PERFORMING = [
     Mutant(
         "herald-silenced-for-good",
         "herald.py",
-        "except BaseException as error:",
-        "except Exception as error:",
+        "except BaseException as error:\n                        escaped",
+        "except Exception as error:\n                        escaped",
         "a timeout in a listener gets into the pool",
         tests=(
             "tests/pool/test_pool_secrets.py::TestErrors::test_of_listeners_is_broken_and_policies",
@@ -556,7 +556,7 @@ PERFORMING = [
     Mutant(
         "pool-ghost-taken-unseen",
         "pool.py",
-        "engine.state.books.exorcise(slot)",
+        "self._geventconnpool.state.books.exorcise(slot)",
         "pass",
         "the fast path drops a stale entry and does not say so",
     ),
