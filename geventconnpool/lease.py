@@ -61,7 +61,7 @@ class Lease(Slot, Generic[C]):
                     and self.since is calm.now
                     and self.plain
                     and self.state is ACTIVE
-                    and (self.fileno is None or self.fileno() == self.descriptor.fd)
+                    and (self.owner is None or self.owner.fileno() == self.descriptor.fd)
                 ):
                     self.state = IDLE
                     calm.put(self)

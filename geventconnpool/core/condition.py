@@ -212,6 +212,8 @@ class Condition:
             proved = slot.proved
             self.prove(slot, now)
             slot.proved = proved  # it was silent all the time: no reason to skip a ping
+        if not self.unproven:
+            self.unproven.clear()  # an empty set keeps the room that it once needed
 
     def note_end(self, slot: Slot, now: float, blame: bool) -> None:
         """Draw the conclusions from the end of a connection."""

@@ -68,13 +68,13 @@ class Slot:
         "connection",
         "descriptor",
         "fate",
-        "fileno",
         "ghost",
         "holder",
         "id",
         "job",
         "opened",
         "overdue",
+        "owner",
         "plain",
         "proved",
         "proven",
@@ -126,7 +126,8 @@ class Slot:
         self.job: Any = None
         self.holder: Any = None
         self.descriptor: Any = None
-        self.fileno: Any = None
+        self.owner: Any = None
+        """Whose ``fileno()`` says whether its user has closed it."""
 
     def become(self, state: SlotState) -> None:
         """Move to *state*; a move that makes no sense is a bug and raises."""
@@ -146,7 +147,7 @@ class Slot:
 
     def refresh_plain(self) -> None:
         """Work out ``plain`` anew, after anything that it depends on has changed."""
-        can_be_asked = self.descriptor is None or self.fileno is not None
+        can_be_asked = self.descriptor is None or self.owner is not None
         self.plain = self.proven and self.fate is None and not self.overdue and can_be_asked
 
     def succeed(self, other: Slot) -> None:
@@ -157,7 +158,7 @@ class Slot:
 
     def let_go(self) -> None:
         """Know of no connection any more: records may outlive theirs for a while."""
-        self.connection = self.fileno = self.descriptor = self.job = self.holder = None
+        self.connection = self.owner = self.descriptor = self.job = self.holder = None
 
     def __repr__(self) -> str:
         return f"<Slot {self.id} {self.state.value}>"

@@ -212,13 +212,14 @@ class PoolState(Condition):
         if slot.state is CLOSING:  # abandoned on the way, and told so
             self.orders.append((Order.CLOSE, slot))
             return True
-        self.counters.connect_seconds += now - slot.started
-        slot.opened = slot.proved = slot.since = now
+        took = now - slot.started
+        self.counters.connect_seconds += took
+        slot.started = slot.opened = slot.proved = slot.since = now  # one object for all: 24 bytes
         slot.retire_at = retire_at
         self.extra = 0
         self.pacer.succeeded()
         self.unproven.add(slot)
-        self.tell("connection_ready", slot, seconds=now - slot.started)
+        self.tell("connection_ready", slot, seconds=took)
         self.agenda.enter(now, slot)
         self._pass_on(slot, now, news=True)
         return True

@@ -47,14 +47,14 @@ _READABLE = select.POLLIN
 class Descriptor:
     """The file descriptor of a connection. The inode tells whether the number was reused."""
 
-    __slots__ = ("fd", "fileno", "inode", "tls", "watched")
+    __slots__ = ("fd", "inode", "owner", "tls", "watched")
 
     def __init__(self, fd: int, inode: int, connection: Any) -> None:
         self.fd = fd
         self.inode = inode
         self.tls = is_tls(connection)
-        self.fileno = _bound_fileno(connection, fd)
-        """Asks the connection itself; another number, or none, says that its user closed it."""
+        self.owner = _owner(connection, fd)
+        """Whose ``fileno()`` it is; another number, or none, says that its user closed it."""
         self.watched = False
 
     def is_same(self) -> bool:
@@ -95,7 +95,7 @@ class Watcher:
     def watch(self, slot: Slot, descriptor: Descriptor, loop: Any) -> None:
         """Keep an eye on *slot*'s connection from now on."""
         slot.descriptor = descriptor
-        slot.fileno = descriptor.fileno
+        slot.owner = descriptor.owner
         slot.refresh_plain()
         if not self._watching:
             return
@@ -128,10 +128,10 @@ class Watcher:
         descriptor = slot.descriptor
         if descriptor is None:
             return None
-        if descriptor.fileno is None:
+        if descriptor.owner is None:
             if not descriptor.is_same():
                 return CloseReason.DISCARDED
-        elif _number(descriptor.fileno) != descriptor.fd:
+        elif _number(descriptor.owner) != descriptor.fd:
             return CloseReason.DISCARDED
         events = self._poll_now(descriptor.fd)
         if events & _NO_SUCH:
@@ -268,21 +268,20 @@ def own_fileno(connection: Any) -> Any:
         return connection.sock.fileno()
 
 
-def _bound_fileno(connection: Any, fd: int) -> Callable[[], Any] | None:
-    """The method to ask *connection* itself whether it is still open, where there is one."""
-    for owner in (lambda: connection, lambda: connection.sock):
-        try:
-            method: Callable[[], Any] = owner().fileno  # type: ignore[no-untyped-call]
-        except Exception:
-            continue
-        if _number(method) == fd:
-            return method
-    return None
-
-
-def _number(fileno: Callable[[], Any]) -> Any:
+def _owner(connection: Any, fd: int) -> Any:
+    """Who can be asked whether *connection* is still open: itself, or its ``sock``, or nobody."""
+    if _number(connection) == fd:
+        return connection
     try:
-        return fileno()
+        sock = connection.sock
+    except Exception:
+        return None
+    return sock if _number(sock) == fd else None
+
+
+def _number(owner: Any) -> Any:
+    try:
+        return owner.fileno()
     except Exception:
         return -1
 

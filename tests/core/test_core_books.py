@@ -265,7 +265,7 @@ def test_a_stale_number_finds_nothing():
 def test_a_closed_slot_lets_go_of_everything():
     books, (slot,) = books_with(1)
     connection = slot.connection
-    slot.holder = slot.descriptor = slot.fileno = object()
+    slot.holder = slot.descriptor = slot.owner = object()
     books.move(slot, CLOSING)
     assert books.find(connection) is slot
 
@@ -274,7 +274,7 @@ def test_a_closed_slot_lets_go_of_everything():
     assert books.slots == {}
     assert books.find(connection) is None
     assert not books._by_connection
-    assert slot.connection is slot.holder is slot.descriptor is slot.fileno is None
+    assert slot.connection is slot.holder is slot.descriptor is slot.owner is None
     assert books.register(books.add(0.0), connection)
 
 

@@ -123,7 +123,7 @@ def test_a_slot_that_needs_a_second_thought_is_not_plain(name, value):
 def test_a_slot_whose_descriptor_can_be_asked_for_is_plain():
     slot = plain_slot()
 
-    slot.descriptor, slot.fileno = object(), lambda: 3
+    slot.descriptor, slot.owner = object(), lambda: 3
     slot.refresh_plain()
 
     assert slot.plain
@@ -134,7 +134,7 @@ def test_a_slot_whose_descriptor_can_be_asked_for_is_plain():
 
 def test_a_successor_takes_over_everything():
     old, new = plain_slot(), Slot(7, 50.0)
-    old.connection, old.descriptor, old.fileno = connection, descriptor, fileno = (
+    old.connection, old.descriptor, old.owner = connection, descriptor, fileno = (
         object(),
         object(),
         object(),
@@ -146,18 +146,18 @@ def test_a_successor_takes_over_everything():
 
     assert new.state is ACTIVE
     assert (new.id, new.since, new.opened, new.retire_at, new.uses) == (7, 5.0, 2.0, 99.0, 12)
-    assert (new.connection, new.descriptor, new.fileno) == (connection, descriptor, fileno)
+    assert (new.connection, new.descriptor, new.owner) == (connection, descriptor, fileno)
     assert (new.job, new.holder) == (job, holder)
     assert new.plain
 
 
 def test_a_record_that_lets_go_knows_of_no_connection():
     slot = plain_slot()
-    slot.connection = slot.descriptor = slot.fileno = slot.job = slot.holder = object()
+    slot.connection = slot.descriptor = slot.owner = slot.job = slot.holder = object()
 
     slot.let_go()
 
-    assert slot.connection is slot.descriptor is slot.fileno is slot.job is slot.holder is None
+    assert slot.connection is slot.descriptor is slot.owner is slot.job is slot.holder is None
 
 
 def test_a_successor_finds_out_anew_that_it_is_overdue():

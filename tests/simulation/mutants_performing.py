@@ -494,7 +494,7 @@ PERFORMING = [
     Mutant(
         "watching-trusts-the-number",
         "maintenance/watching.py",
-        "elif _number(descriptor.fileno) != descriptor.fd:\n"
+        "elif _number(descriptor.owner) != descriptor.fd:\n"
         "            return CloseReason.DISCARDED",
         "elif False:\n            return CloseReason.DISCARDED",
         "what its user closed goes back, with a number that means something else by then",
