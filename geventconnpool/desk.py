@@ -45,6 +45,7 @@ class Desk:
         self._line = engine.state.line
         self._shelf = engine.state.books.shelf
         self._counters = engine.state.counters
+        self._journal = engine.state.journal
         self._now = engine.now
         self._deadline = engine.deadline
         self._looks_for_leaks = engine.options.leak_threshold is not None
@@ -202,17 +203,22 @@ class Desk:
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
         if error is None and (slot.descriptor is None or self._engine.watcher.fault(slot) is None):
-            now, since = self._now(), slot.since
-            waiter = self._state.pass_to_next(slot, now)
-            if waiter is not None:
-                waiter.callback = self._run_callback(waiter.wake)
-                return
-            if slot.holder is None and self._state.shelve(slot, now):
-                if self._state.journal is not None:
-                    self._state.tell_released(slot, now - since)
-                    self._engine.speak()
+            if slot.holder is None and self._pass_on(slot):
                 return
         self._hand_in(slot, error)
+
+    def _pass_on(self, slot: Slot) -> bool:
+        """The short ways from a clean return to the next user. False if it takes more thought."""
+        state, now, since = self._state, self._now(), slot.since
+        waiter = state.pass_to_next(slot, now)
+        if waiter is not None:
+            waiter.callback = self._run_callback(waiter.wake)
+        elif not state.shelve(slot, now):
+            return False
+        if self._journal is not None:
+            state.tell_released(slot, now - since)
+            self._engine.speak()
+        return True
 
     def broken_off(self, slot: Slot) -> None:
         """Ctrl-C or the like has met *slot* on its way back: nobody has it, nobody cares for it.

@@ -106,6 +106,8 @@ class Condition:
         """Whether the pool is simple and serves, and nothing speaks against waiting."""
         self.is_undisturbed = False
         """Whether what comes back in order may go on the shelf without a second thought."""
+        self.passes_on = False
+        """Whether it may even go to somebody who waits."""
         self.is_full = False
         """Whether there are as many slots as there may be."""
         self.was_shrunk = False

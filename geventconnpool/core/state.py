@@ -121,7 +121,7 @@ class PoolState(Condition):
         None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
         """
         line = self.line
-        if not (line.count and slot.plain and self.is_well):
+        if not (line.count and slot.plain and self.passes_on):
             return None
         order = line.order
         try:
@@ -140,7 +140,7 @@ class PoolState(Condition):
         waiter.waiting = False
         order.popleft()
         line.count -= 1
-        if not line.count:
+        if not line.count and self.is_simple:
             self.calm.now = self.now
         return waiter
 
@@ -300,6 +300,7 @@ class PoolState(Condition):
         self.is_undisturbed = (
             self.phase is Phase.OPEN and not self.features.reset and not self.is_surplus()
         )
+        self.passes_on = self.is_undisturbed and self.options.check_after is None
         serves = self.is_simple and self.is_undisturbed
         self.is_well = serves and self.pacer.down_since is None
         if serves and not self.line.count:

@@ -335,10 +335,10 @@ def test_the_shortest_way_passes_over_whoever_has_left():
     [
         lambda world, slot: world.state.leave(*world.waiting),
         lambda world, slot: setattr(slot, "plain", False),
-        lambda world, slot: setattr(world.state, "is_well", False),
+        lambda world, slot: setattr(world.state, "passes_on", False),
         lambda world, slot: commands.resize(world.state, world.now, 1, 1),
     ],
-    ids=["nobody waits", "it is not plain", "the pool is not well", "the pool has shrunk"],
+    ids=["nobody waits", "it is not plain", "an option asks for more", "the pool has shrunk"],
 )
 def test_what_takes_more_thought_does_not_go_the_shortest_way(prepare):
     world = filled(2)
