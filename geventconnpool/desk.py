@@ -50,19 +50,19 @@ class Desk:
         self._deadline = engine.deadline
         self._looks_for_leaks = engine.options.leak_threshold is not None
         self._run_callback = engine.run_callback
-        self._anybody_may_wait = engine.state.is_simple and engine.options.max_waiting is None
+        self._is_strict = not engine.state.is_simple or engine.options.max_waiting is not None
+        """Whether not everybody may wait."""
 
     # -- taking
 
     def acquire(self, timeout: float | NotGiven | None) -> Slot:
         """Take a connection. It is on its way, and taken back if it never arrives."""
-        state = self._state
         common = timeout is NOT_GIVEN
         limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
         began = self._now()
-        if state.is_well and (not self._shelf or self._line.count):
+        if not self._shelf and self._state.is_well:
             return self._wait(limit, began, common)
-        if state.is_simple:
+        if self._state.is_simple:
             return self._take(limit, began, common)
         return self._take_and_tell(limit, began, common)
 
@@ -110,7 +110,7 @@ class Desk:
     def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
         """Stand in line until served, refused, or interrupted."""
         current = getcurrent()
-        if limit == 0.0 or current is self._hub or not self._anybody_may_wait:
+        if limit == 0.0 or current is self._hub or self._is_strict:
             self._check_may_wait(limit, began)
         deadline = None if limit is None else began + limit
         waiter = Waiter(deadline, current.switch)
@@ -120,16 +120,17 @@ class Desk:
                 self._engine.arm_deadline(deadline)
             if has_orders:
                 self._engine.settle()
-            while waiter.waiting:  # a stale wake-up of somebody else's may come between
-                self._sleep()
+            while True:
+                while waiter.waiting:  # a stale wake-up of somebody else's may come between
+                    self._sleep()
                 slot = waiter.slot
-                if slot is not None and slot.state is not TAKEN and not waiter.waiting:
-                    self._stand_again(waiter)
-            slot = waiter.slot
-            if slot is not None:
-                # It was handed over, and stamped, a moment ago: no need to read the clock.
-                self._counters.wait_seconds += slot.since - began
-                return slot
+                if slot is None:
+                    break
+                if slot.state is TAKEN:
+                    # It was handed over, and stamped, a moment ago: no need to read the clock.
+                    self._counters.wait_seconds += slot.since - began
+                    return slot
+                self._stand_again(waiter)
         except BaseException:
             self._interrupted(waiter, began)
             raise
@@ -202,23 +203,24 @@ class Desk:
 
     def leave(self, slot: Slot, error: BaseException | None) -> None:
         """The block for which *slot* was got is left."""
-        if error is None and (slot.descriptor is None or self._engine.watcher.fault(slot) is None):
-            if slot.holder is None and self._pass_on(slot):
-                return
-        self._hand_in(slot, error)
-
-    def _pass_on(self, slot: Slot) -> bool:
-        """The short ways from a clean return to the next user. False if it takes more thought."""
-        state, now, since = self._state, self._now(), slot.since
-        waiter = state.pass_to_next(slot, now)
+        if (
+            error is not None
+            or slot.holder is not None
+            or (slot.descriptor is not None and self._engine.watcher.fault(slot) is not None)
+        ):
+            self._hand_in(slot, error)
+            return
+        # The short ways: from hand to hand, or to the shelf.
+        now, since = self._now(), slot.since
+        waiter = self._state.pass_to_next(slot, now)
         if waiter is not None:
             waiter.callback = self._run_callback(waiter.wake)
-        elif not state.shelve(slot, now):
-            return False
+        elif not self._state.shelve(slot, now):
+            self._hand_in(slot, None)
+            return
         if self._journal is not None:
-            state.tell_released(slot, now - since)
+            self._state.tell_released(slot, now - since)
             self._engine.speak()
-        return True
 
     def broken_off(self, slot: Slot) -> None:
         """Ctrl-C or the like has met *slot* on its way back: nobody has it, nobody cares for it.

@@ -92,6 +92,10 @@ class Engine:
         self.deadline = Alarm(self.hub.loop, weakly(weak(self._on_deadline)))
         self._alarm = Alarm(self.hub.loop, weakly(weak(self._on_alarm)))
         self.desk = Desk(self)
+        self.calm.careful = self.desk.acquire
+        pool = self._pool()
+        if pool is not None:
+            pool._geventconnpool_calm = self.calm
         self.pinger = Pinger(self)
         self.herald = Herald(state.name, state.journal, self.options.listeners)
         self._settling = False

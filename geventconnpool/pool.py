@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 from geventconnpool import clock, forks
 from geventconnpool.backoff import Backoff
+from geventconnpool.core.calm import Calm
 from geventconnpool.core.condition import Features, Phase
 from geventconnpool.core.slot import ACTIVE, IDLE, TAKEN
 from geventconnpool.engine import Engine
@@ -73,6 +74,8 @@ class ConnectionPool(Generic[C]):
     """
 
     _geventconnpool: Engine = _Missing()  # type: ignore[assignment]
+    _geventconnpool_calm: Calm
+    """What a checkout looks at first, one attribute away. The engine sets it."""
 
     def __init__(
         self,
@@ -143,7 +146,6 @@ class ConnectionPool(Generic[C]):
         )
         ping_hook = "_keepalive" if can_ping else "_check_connection"
         self._geventconnpool = Engine(self, checked, features, ping_hook)
-        self._geventconnpool_calm = self._geventconnpool.calm
         if checked.start:
             self._geventconnpool.begin_soon()
 
@@ -195,10 +197,12 @@ class ConnectionPool(Generic[C]):
             calm = self._geventconnpool_calm
         except AttributeError:
             calm = self._geventconnpool.calm  # which says what is missing
-        shelf = calm.shelf
         if not (_SAME_PROCESS and calm.owner._is_owned()):
-            self._geventconnpool.here()
-        elif timeout is NOT_GIVEN and shelf:
+            engine = self._geventconnpool
+            engine.here()  # in a child everything is another one after that
+            return engine.desk.acquire(timeout)  # type: ignore[return-value]
+        shelf = calm.shelf
+        if timeout is NOT_GIVEN and shelf:
             # A calm day: nobody waits, nothing special is asked for. `desk` is careful.
             slot = shelf.pop()
             if slot.state is IDLE:
@@ -207,7 +211,7 @@ class ConnectionPool(Generic[C]):
                 slot.uses += 1
                 return slot  # type: ignore[return-value]
             self._geventconnpool.state.books.exorcise(slot)
-        return self._geventconnpool.desk.acquire(timeout)  # type: ignore[return-value]
+        return calm.careful(timeout)  # type: ignore[no-any-return]
 
     def acquire(self, blocking: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> C:
         """Take a connection; bring it back with `release`. Errors and waiting as in `get`."""

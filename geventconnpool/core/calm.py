@@ -29,7 +29,7 @@ NOBODY = _Nobody()
 class Calm:
     """Open while an idle slot may be taken, and brought back, without a thought."""
 
-    __slots__ = ("_nothing", "_shelf", "now", "owner", "put", "shelf")
+    __slots__ = ("_nothing", "_shelf", "careful", "now", "owner", "put", "shelf")
 
     def __init__(self, shelf: deque[Slot], put: Callable[[Slot], None]) -> None:
         self._shelf = shelf
@@ -40,6 +40,8 @@ class Calm:
         """Puts one back."""
         self.now: float | None = None
         """The coarse clock. A clean return within its tick needs no arithmetic."""
+        self.careful: Any = None
+        """The careful path of a checkout; whoever performs has put it here."""
         self.owner: Any = NOBODY
         """``_is_owned()`` is true in the native thread that the pool lives in, while it lives."""
 

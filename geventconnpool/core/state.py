@@ -121,15 +121,15 @@ class PoolState(Condition):
         None if it takes more thought; nothing has changed then. Else the waiter is to be woken.
         """
         line = self.line
-        if not (line.count and slot.plain and self.passes_on):
-            return None
         order = line.order
+        if not (order and slot.plain and self.passes_on):
+            return None
         try:
             waiter = order[0]
             while not waiter.waiting:  # Line.first, without the call: every hand-off comes here
                 order.popleft()
                 waiter = order[0]
-        except IndexError:  # the count is wrong, and will be mended
+        except IndexError:  # only dead ones
             return None
         self.counters.use_seconds += now - slot.since
         slot.since = now

@@ -190,13 +190,19 @@ class TestKeepalive:
         assert pool.goodbyes == [(1, "unchecked")]
         assert gauges(pool) == {"idle": 1}
 
-    def test_whoever_is_killed_before_they_ping_is_replaced(self, sim):
-        pool = PingingPool(FakePeer(), 1, keepalive=5)
+    def test_whoever_is_killed_before_they_ping_is_replaced_at_once(self, sim):
+        class Timed(PingingPool):
+            def _keepalive(self, c):
+                times.append(sim.now)
+
+        times, due = [], None
+        pool = Timed(FakePeer(), 1, keepalive=5)
         pool.wait_ready()
 
         def kill_newborn(loop):
+            nonlocal due
             if gauges(pool) == {"checking": 1}:
-                sim.inject = None
+                sim.inject, due = None, sim.now
                 (newborn,) = sim.alive()
                 newborn.kill(block=False)
 
@@ -204,7 +210,7 @@ class TestKeepalive:
         sim.advance(6)
 
         assert sim.inject is None
-        assert len(pool.pinged) == 1
+        assert times == [due]  # not on the next tick
         assert pool.goodbyes == []
         assert gauges(pool) == {"idle": 1}
 
@@ -288,6 +294,20 @@ class TestPingsTogether:
         sim.advance(12)
 
         assert len(pool.pinged) == 4
+
+    def test_what_is_to_be_closed_is_not_pinged_first(self, sim):
+        class Draining(PingingPool):
+            def _keepalive(self, c):
+                self.pinged.append(c.number)
+                if len(self.pinged) == 1:
+                    self.drain()  # the other one is in the line for its ping
+
+        pool = Draining(FakePeer(), 4, keepalive=10)
+        pool.wait_ready()
+        sim.advance(11.5)
+
+        assert len(pool.pinged) == 1
+        assert [reason for _, reason in pool.goodbyes] == ["drained"] * 4
 
     def test_check_asks_all_with_one_greenlet(self, sim):
         class Quick(PingingPool):

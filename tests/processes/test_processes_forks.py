@@ -217,6 +217,19 @@ class TestOwnConnections:
 
         assert in_child(use, fork) != use()
 
+    def test_a_child_checks_out_as_cheaply_as_its_parent(self, make_pool, fork):
+        pool = make_pool(1)
+
+        def is_calm():
+            for _ in range(3):
+                with pool.get() as c:
+                    c.ask("hello")
+            state = pool._geventconnpool.state
+            return pool._geventconnpool_calm is state.calm and len(state.calm.shelf) == 1
+
+        assert is_calm()
+        assert in_child(is_calm, fork)
+
     def test_children_of_multiprocessing_have_their_own(self, make_pool, report):
         pool = make_pool(1)
         parents = sessions_of(pool)

@@ -169,8 +169,8 @@ DECIDING = [
     Mutant(
         "state-fast-path-forgets-the-doomed",
         "core/state.py",
-        "if not (line.count and slot.plain and self.passes_on)",
-        "if not (line.count and self.passes_on)",
+        "if not (order and slot.plain and self.passes_on)",
+        "if not (order and self.passes_on)",
         "a generation check forgotten: the drained connection goes straight to the next",
     ),
     Mutant(

@@ -47,9 +47,8 @@ PERFORMING = [
     Mutant(
         "desk-drained-at-the-hand-over",
         "desk.py",
-        "if slot is not None and slot.state is not TAKEN and not waiter.waiting:\n"
-        "                    self._stand_again(waiter)",
-        "",
+        "if slot.state is TAKEN:\n                    # It was",
+        "if True:\n                    # It was",
         "a connection that was drained on its way to the waiter is handed out closed",
         tests=(
             "tests/pool/test_pool_waiting.py::TestOrder",
@@ -383,7 +382,7 @@ PERFORMING = [
         "        self._leave(worker)\n",
         "whoever is killed before they ping leaves the pings to the next tick",
         tests=(
-            "tests/pool/test_pool_upkeep.py::TestKeepalive::test_whoever_is_killed_before_they_ping_is_replaced",
+            "tests/pool/test_pool_upkeep.py::TestKeepalive::test_whoever_is_killed_before_they_ping_is_replaced_at_once",
         ),
     ),
     Mutant(
