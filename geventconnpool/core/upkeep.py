@@ -58,8 +58,9 @@ class Upkeep:
         most = min(MOST_PINGS, max(1, (books.idle + books.checking) // 2))
         while self._to_ping and (books.checking < most or at_least > 0):
             slot = self._to_ping.popleft()
-            asked = slot in self._asked
-            self._asked.discard(slot)
+            asked = bool(self._asked) and slot in self._asked
+            if asked:
+                self._asked.discard(slot)
             if slot.state is IDLE and (asked or self._ping_at(slot, now) <= now):
                 self._state.start_ping(slot, now)
                 at_least -= 1

@@ -42,16 +42,17 @@ def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) ->
     if how is not Order.RESET:
         state.counters.pings += 1
         state.counters.ping_errors += error is not None
-        state.tell("connection_pinged", slot, seconds=now - job.began, error=said)
+        if state.journal is not None:
+            state.tell("connection_pinged", slot, seconds=now - job.began, error=said)
     failure = None
     if said is not None:
         failure = CloseReason.RESET_FAILED if how is Order.RESET else CloseReason.UNCHECKED
         keeper.say(logging.INFO, "connection %d failed its %s (%s)", slot.id, how.value, said)
-    else:
+    elif slot.descriptor is not None:
         failure = keeper.watcher.fault(slot)
-    answered = error is None and how is not Order.RESET and state.features.ping
-    if failure is None and answered and how is Order.PING and state.pinged(slot, now):
+    if how is Order.PING and error is None and failure is None and state.pinged(slot, now):
         return True
+    answered = error is None and how is not Order.RESET and state.features.ping
     state.vetted(slot, how, failure, now, proof=answered)
     return False
 

@@ -1,0 +1,7 @@
+"""``python benchmarks/blocked.py --rounds 60`` asks one question: see README.rst."""
+
+import sys
+
+from geventconnpool.cli import main
+
+sys.exit(main(["bench", "blocked", *sys.argv[1:]]))

@@ -1,0 +1,7 @@
+"""``python benchmarks/retrying.py --rounds 60`` asks one question: see README.rst."""
+
+import sys
+
+from geventconnpool.cli import main
+
+sys.exit(main(["bench", "retrying", *sys.argv[1:]]))

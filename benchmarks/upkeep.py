@@ -1,0 +1,7 @@
+"""``python benchmarks/upkeep.py --rounds 60`` asks one question: see README.rst."""
+
+import sys
+
+from geventconnpool.cli import main
+
+sys.exit(main(["bench", "upkeep", *sys.argv[1:]]))

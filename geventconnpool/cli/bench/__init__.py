@@ -1,0 +1,1 @@
+"""``python -m geventconnpool bench``: what the pool costs here, beside the floor and others."""
