@@ -8,13 +8,18 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from gevent.monkey import is_module_patched
 
 import geventconnpool
 from geventconnpool.cli.bench import catalogue, children
 from geventconnpool.cli.bench.answers import Answer
 from geventconnpool.cli.bench.measuring import Effort
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.servers,  # the other pools are installed where the servers are
+    pytest.mark.skipif(is_module_patched("socket"), reason="questions are asked in processes"),
+]
 
 LIMIT = 300  # seconds; only against hanging
 
