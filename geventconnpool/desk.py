@@ -52,28 +52,65 @@ class Desk:
         self._run_callback = engine.run_callback
         self._is_strict = not engine.state.is_simple or engine.options.max_waiting is not None
         """Whether not everybody may wait."""
+        is_heard = self._looks_for_leaks or self._journal is not None
+        self.acquire = self._take_aloud if is_heard else self._take
 
     # -- taking
 
-    def acquire(self, timeout: float | NotGiven | None) -> Slot:
-        """Take a connection. It is on its way, and taken back if it never arrives."""
-        common = timeout is NOT_GIVEN
+    def _take(self, timeout: float | NotGiven | None) -> Slot:
+        """Take a connection. It is on its way, and taken back if it never arrives.
+
+        Waiting is part of it, for each call more is 2 % of a checkout that waits.
+        """
         limit = self._timeout if timeout is NOT_GIVEN else check_timeout(timeout)
         began = self._now()
-        if not self._shelf and self._state.is_well:
-            return self._wait(limit, began, common)
-        if self._state.is_simple:
-            return self._take(limit, began, common)
-        return self._take_and_tell(limit, began, common)
+        if self._shelf or not self._state.is_well:
+            slot = self._take_at_once(began)
+            if slot is not None:
+                return slot
+        current = getcurrent()
+        if limit == 0.0 or current is self._hub or self._is_strict:
+            self._check_may_wait(limit, began)
+        deadline = None if limit is None else began + limit
+        waiter = Waiter(deadline, current.switch)
+        try:
+            if self._state.enter(waiter, began, timeout is NOT_GIVEN):
+                self._engine.settle()
+            if deadline is not None and deadline < self._deadline.at:
+                self._engine.arm_deadline(deadline)
+            while True:
+                while waiter.waiting:  # a stale wake-up of somebody else's may come between
+                    self._sleep()
+                slot = waiter.slot
+                if slot is None:
+                    break
+                if slot.state is TAKEN:  # handed over, and stamped, a moment ago
+                    self._counters.wait_seconds += slot.since - began
+                    return slot
+                self._stand_again(waiter)
+        except BaseException:
+            self._interrupted(waiter, began)
+            raise
+        raise self._sent_away(waiter, began)
 
-    def _take_and_tell(self, limit: float | None, began: float, common: bool) -> Slot:
-        """A slot, for a pool that has listeners, or looks for leaks."""
-        engine, state = self._engine, self._state
+    def _take_at_once(self, began: float) -> Slot | None:
+        """A slot; None if one has to wait for it."""
+        refusal = self._state.refusal(began)
+        if refusal is not None:
+            raise self._failed(refusal, began)
+        return self._state.take(began)
+
+    def _take_aloud(self, timeout: float | NotGiven | None) -> Slot:
+        """The same in a pool that has listeners, or looks for leaks."""
+        engine, state, began = self._engine, self._state, self._now()
+        if timeout is not NOT_GIVEN:
+            check_timeout(timeout)
         slot = None if state.refusal(began) else state.take(began)
         if slot is not None:
             state.tell_taken(slot)
         else:
-            slot = self._tell_and_wait(limit, began, common)
+            self._tell_started(began)
+            slot = self._take(timeout)
             state.tell("connection_acquired", slot, seconds=slot.since - began)
         if self._looks_for_leaks:
             slot.holder = trail_from_here()
@@ -88,55 +125,14 @@ class Desk:
             raise
         return slot
 
-    def _tell_and_wait(self, limit: float | None, began: float, common: bool) -> Slot:
-        """A slot for whoever has to wait, or an error."""
+    def _tell_started(self, began: float) -> None:
+        """Tell of an acquire that cannot be served at once."""
         self._state.tell("acquire_started")
         try:
             self._engine.speak()
         except BaseException:  # Ctrl-C in a listener: what has begun must have an end
             self._give_up(began)
             raise
-        return self._take(limit, began, common)
-
-    def _take(self, limit: float | None, began: float, common: bool) -> Slot:
-        """A slot at once, or after a wait, or an error."""
-        state = self._engine.state
-        refusal = state.refusal(began)
-        if refusal is not None:
-            raise self._failed(refusal, began)
-        slot = state.take(began)
-        return self._wait(limit, began, common) if slot is None else slot
-
-    def _wait(self, limit: float | None, began: float, common: bool) -> Slot:
-        """Stand in line until served, refused, or interrupted."""
-        current = getcurrent()
-        if limit == 0.0 or current is self._hub or self._is_strict:
-            self._check_may_wait(limit, began)
-        deadline = None if limit is None else began + limit
-        waiter = Waiter(deadline, current.switch)
-        try:
-            has_orders = self._state.enter(waiter, began, common)
-            if deadline is not None and deadline < self._deadline.at:
-                self._engine.arm_deadline(deadline)
-            if has_orders:
-                self._engine.settle()
-            while True:
-                while waiter.waiting:  # a stale wake-up of somebody else's may come between
-                    self._sleep()
-                slot = waiter.slot
-                if slot is None:
-                    break
-                if slot.state is TAKEN:
-                    # It was handed over, and stamped, a moment ago: no need to read the clock.
-                    self._counters.wait_seconds += slot.since - began
-                    return slot
-                self._stand_again(waiter)
-        except BaseException:
-            self._interrupted(waiter, began)
-            raise
-        self._line.sent_away -= 1
-        self._counters.wait_seconds += self._now() - began
-        raise self._failed(waiter.refusal or "interrupted", began)
 
     def _check_may_wait(self, limit: float | None, began: float) -> None:
         """Raise unless one more may stand in line, here and now."""
@@ -165,6 +161,12 @@ class Desk:
         engine.state.enter_again(waiter, clock.now())
         engine.arm_deadline(waiter.deadline)
         engine.settle()
+
+    def _sent_away(self, waiter: Waiter, began: float) -> PoolError:
+        """The error of *waiter*, who was refused."""
+        self._line.sent_away -= 1
+        self._counters.wait_seconds += self._now() - began
+        return self._failed(waiter.refusal or "interrupted", began)
 
     def _interrupted(self, waiter: Waiter, began: float) -> None:
         """Whoever is interrupted with a connection in hand passes it on."""

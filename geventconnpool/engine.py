@@ -251,7 +251,7 @@ class Engine:
             job.finish(slot)
             self._start(slot, Order.CLOSE)
         else:
-            keepalive.vetted(self, slot, job, GreenletExit())
+            keepalive.vetted(self, slot, job, GreenletExit(), clock.now())
             keepalive.follow_up(self)
 
     def replace(self, slot: Slot) -> Slot:

@@ -29,15 +29,15 @@ def vet(keeper: Keeper, slot: Slot, job: Job) -> None:
     except BaseException as error:
         clear_frames(error)
         failure = error
-    vetted(keeper, slot, job, failure)
+    vetted(keeper, slot, job, failure, clock.now())
     follow_up(keeper)
 
 
-def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None) -> bool:
+def vetted(keeper: Keeper, slot: Slot, job: Job, error: BaseException | None, now: float) -> bool:
     """The hook is through with *slot*, or was stopped by *error*. True if nothing follows."""
     if not job.finish(slot):
         return True
-    state, now, how = keeper.state, clock.now(), job.how
+    state, how = keeper.state, job.how
     said = None if error is None else describe(error)
     if how is not Order.RESET:
         state.counters.pings += 1

@@ -87,9 +87,10 @@ class Pinger:
                 failure = timed_out(keeper, _LIMIT, keeper.ping_hook)
             if not isinstance(error, Exception):
                 self._leave(worker)  # it was killed, or as good as
-        else:
+        now = clock.now()
+        if failure is None and now - job.began > keeper.options.keepalive_timeout:
             say_if_late(keeper, job.began, _LIMIT, keeper.ping_hook)
-        is_quick = vetted(keeper, slot, job, failure)
+        is_quick = vetted(keeper, slot, job, failure, now)
         worker.slot = None
         return is_quick
 
@@ -113,7 +114,7 @@ class Pinger:
 
     def _ended(self, worker: _Worker) -> None:
         if worker.slot is not None:  # it was broken off
-            vetted(self._keeper, worker.slot, worker.job, GreenletExit())
+            vetted(self._keeper, worker.slot, worker.job, GreenletExit(), clock.now())
             follow_up(self._keeper)
         self._leave(worker)
         self.go_on()

@@ -47,8 +47,8 @@ PERFORMING = [
     Mutant(
         "desk-drained-at-the-hand-over",
         "desk.py",
-        "if slot.state is TAKEN:\n                    # It was",
-        "if True:\n                    # It was",
+        "if slot.state is TAKEN:  # handed",
+        "if True:  # handed",
         "a connection that was drained on its way to the waiter is handed out closed",
         tests=(
             "tests/pool/test_pool_waiting.py::TestOrder",

@@ -22,7 +22,7 @@ PACKAGE = Path(geventconnpool.__file__).parent
 ROOT = PACKAGE.parent
 
 SWITCH_POINTS = {
-    "desk._wait",
+    "desk._take",
     "engine.wait_for_change",
     "maintenance.filling._describe",
     "maintenance.hooks.bounded",
