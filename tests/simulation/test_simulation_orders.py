@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from orders import DEPTHS, ORDERS, explore, find, tasks
 
+from geventconnpool.core.slot import TAKEN
 from geventconnpool.core.state import PoolState
-from geventconnpool.core.waiting import Line
+from geventconnpool.core.waiting import Line, Waiter
 from geventconnpool.desk import Desk
 from geventconnpool.testing import Plan, play, schedules
 
@@ -54,7 +55,11 @@ class TestBrokenPool:
         assert "taken and has arrived nowhere" in first_failure("orders:three_users")
 
     def test_a_drained_connection_is_handed_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Desk, "_stand_again", lambda *_: None)
+        def hand_out(self: Desk, waiter: Waiter) -> None:
+            assert waiter.slot is not None
+            waiter.slot.state = TAKEN  # as if nobody had drained it
+
+        monkeypatch.setattr(Desk, "_stand_again", hand_out)
         assert first_failure("orders:drained")
 
     def test_the_next_deadline_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
