@@ -330,6 +330,19 @@ def test_the_shortest_way_passes_over_whoever_has_left():
     assert world.state.line.count == 0
 
 
+def test_nobody_but_the_dead_in_line_is_nobody():
+    world = filled(1)
+    (slot,) = world.take_all()
+    waiter = world.wait()
+    waiter.waiting = False  # its leaving was broken off right here
+    uses = slot.uses
+
+    assert world.state.pass_to_next(slot, world.now) is None
+
+    assert waiter.slot is None
+    assert slot.uses == uses
+
+
 @pytest.mark.parametrize(
     "prepare",
     [
