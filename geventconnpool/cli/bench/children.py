@@ -36,6 +36,8 @@ def ask(key: str, effort: Effort, limit: int | None = None) -> Answer:
         try:
             said, complaints = child.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
+            _kill(child)
+            child.communicate()  # whatever reads its pipes comes to an end, too
             raise NoAnswer(f"no answer within {limit} s") from None
     if child.returncode != 0:
         raise NoAnswer(_reason(complaints, child.returncode))
